@@ -1,0 +1,82 @@
+# How our targets are declared. A target names its direct dependencies; the root README draws the allowed arrows.
+
+# weft_library(NAME SOURCES a.cc ... DEPS weft_x third_party::y ...)
+function(weft_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+endfunction()
+
+# weft_program(NAME SOURCES main.cc DEPS ...)
+function(weft_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+endfunction()
+
+# weft_test(path/to/x_test.cc DEPS ... [TIMEOUT seconds]): one GoogleTest program, one ctest entry, named by its path.
+function(weft_test source)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS" ${ARGN})
+  if(NOT WEFT_TESTS)
+    return()
+  endif()
+  string(REGEX REPLACE "\\.cc$" "" test ${source})
+  string(REPLACE "/" "_" target ${test})
+  add_executable(${target} ${source})
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${target} PRIVATE ${ARG_DEPS} third_party::gtest)
+  weft_register_test(${test} TIMEOUT ${ARG_TIMEOUT} COMMAND ${target})
+endfunction()
+
+# weft_script_test(path/to/x_test.py [TIMEOUT seconds]): a script run by the environment's Python.
+function(weft_script_test source)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "" ${ARGN})
+  if(NOT WEFT_TESTS)
+    return()
+  endif()
+  string(REGEX REPLACE "\\.py$" "" test ${source})
+  weft_register_test(${test} TIMEOUT ${ARG_TIMEOUT}
+                     COMMAND ${WEFT_CACHE}/python/bin/python ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+endfunction()
+
+# What every test finds in its environment: where the programs, the sources and (if present) real text lie.
+function(weft_register_test test)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "COMMAND" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_test(NAME ${test} COMMAND ${ARG_COMMAND})
+  set_tests_properties(${test} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT
+    "WEFT_BIN=${CMAKE_BINARY_DIR}/bin;WEFT_SOURCE=${CMAKE_SOURCE_DIR};WEFT_DATA=${CMAKE_SOURCE_DIR}/../shared/data;WEFT_PYTHON=${WEFT_CACHE}/python/bin/python;PYTHONDONTWRITEBYTECODE=1;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/testing")
+endfunction()
+
+# weft_proto_library(NAME PROTOS a.proto ... [GRPC] DEPS ...): generated code, included as "proto/a.pb.h".
+function(weft_proto_library name)
+  cmake_parse_arguments(ARG "GRPC" "" "PROTOS;DEPS" ${ARGN})
+  set(generated)
+  file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  set(out ${CMAKE_BINARY_DIR}/generated)
+  file(MAKE_DIRECTORY ${out}/${folder})
+  foreach(proto ${ARG_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    if(ARG_GRPC)
+      set(kind grpc.pb)
+      set(plugin --grpc_out=${out} --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN})
+    else()
+      set(kind pb)
+      set(plugin --cpp_out=${out})
+    endif()
+    set(base ${out}/${folder}/${stem}.${kind})
+    add_custom_command(OUTPUT ${base}.cc ${base}.h
+      COMMAND protobuf::protoc -I${CMAKE_SOURCE_DIR} ${plugin} ${CMAKE_CURRENT_SOURCE_DIR}/${proto}
+      DEPENDS ${ARG_PROTOS} VERBATIM)
+    list(APPEND generated ${base}.cc)
+  endforeach()
+  add_library(${name} STATIC ${generated})
+  target_include_directories(${name} SYSTEM PUBLIC ${out})
+  target_compile_options(${name} PRIVATE -w)
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+endfunction()
