@@ -1,11 +1,14 @@
 // One inner step on the flat vector: AdamW and the proximal pull in the same pass.
 //
-// For each i, with t the step number from 1 (Loshchilov and Hutter 2019, algorithm 2, decoupled weight decay):
+// For each i, with t the step number from 1 (Loshchilov and Hutter 2019, algorithm 2, decoupled
+// weight decay):
 //   m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
 //   u = w - lr * ( (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay * w )
-//   w = (u + lr * rho * z) / (1 + lr * rho)              the exact prox of (rho/2)||w - z||^2; rho 0: w = u
-// Under AdamW the pull is decoupled from the preconditioner, as weight decay is: it is a prox in its metric.
-// In fp32, in the order written, without contraction: every back end gives the same bits.
+//   w = (u + lr * rho * z) / (1 + lr * rho)              the exact prox of (rho/2)||w - z||^2; rho
+//   0: w = u
+// Under AdamW the pull is decoupled from the preconditioner, as weight decay is: it is a prox in
+// its metric. In fp32, in the order written, without contraction: every back end gives the same
+// bits.
 #ifndef WEFT_KERNELS_OPTIMIZER_STEP_H_
 #define WEFT_KERNELS_OPTIMIZER_STEP_H_
 
@@ -25,12 +28,14 @@ struct AdamWStep {
   uint64_t step = 1;         // t, for the bias corrections
 };
 
-// Arrays of n elements. `base` may be null when rho is 0. Weight decay is applied to all n: a caller that spares norms
-// calls once for each range.
-void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w, float* m, float* v);
+// Arrays of n elements. `base` may be null when rho is 0. Weight decay is applied to all n: a
+// caller that spares norms calls once for each range.
+void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w,
+           float* m, float* v);
 
 namespace reference {
-void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w, float* m, float* v);
+void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w,
+           float* m, float* v);
 }
 
 }  // namespace weft::kernels

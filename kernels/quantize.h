@@ -1,5 +1,5 @@
-// Conversions between fp32 and the shorter forms that travel. bf16 is rounded to nearest, ties to even; NaN stays NaN.
-// Every back end gives the same bits.
+// Conversions between fp32 and the shorter forms that travel. bf16 is rounded to nearest, ties to
+// even; NaN stays NaN. Every back end gives the same bits.
 #ifndef WEFT_KERNELS_QUANTIZE_H_
 #define WEFT_KERNELS_QUANTIZE_H_
 

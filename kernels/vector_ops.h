@@ -1,5 +1,6 @@
-// Passes over flat fp32 arrays. Every back end gives the same bytes: sums run in double over eight fixed lanes
-// (element i goes to lane i % 8; lanes are added pairwise, (0+4)+(2+6) + ((1+5)+(3+7))), nothing is contracted.
+// Passes over flat fp32 arrays. Every back end gives the same bytes: sums run in double over eight
+// fixed lanes (element i goes to lane i % 8; lanes are added pairwise, (0+4)+(2+6) +
+// ((1+5)+(3+7))), nothing is contracted.
 #ifndef WEFT_KERNELS_VECTOR_OPS_H_
 #define WEFT_KERNELS_VECTOR_OPS_H_
 
