@@ -1,9 +1,11 @@
-// The two files that the authorities of a run sign: the run manifest (what is trained, and how) and the membership (who
-// takes part). Here they are checked, put in words for the operator who accepts them, and loaded with their signatures.
+// The two files that the authorities of a run sign: the run manifest (what is trained, and how) and
+// the membership (who takes part). Here they are checked, put in words for the operator who accepts
+// them, and loaded with their signatures.
 //
-//   absl::StatusOr<SignedManifest> run = LoadSignedManifest("run.signed.json", identity.authorities);
-//   if (!run.ok()) return run.status();           // unsigned, changed, or with values that are not allowed
-//   std::cout << DescribeManifest(run->manifest); // run->digest is what a site accepts and names when it joins
+//   absl::StatusOr<SignedManifest> run = LoadSignedManifest("run.signed.json",
+//   identity.authorities); if (!run.ok()) return run.status();           // unsigned, changed, or
+//   with values that are not allowed std::cout << DescribeManifest(run->manifest); // run->digest
+//   is what a site accepts and names when it joins
 //
 // All functions are pure but for the reading of files, and may be called from any thread.
 #ifndef WEFT_OPS_MANIFEST_H_
@@ -11,11 +13,11 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "proto/digest.h"
 #include "proto/run_manifest.pb.h"
 
@@ -43,21 +45,23 @@ absl::Status CheckMembership(const Membership& membership);
 std::string DescribeManifest(const RunManifest& manifest);
 std::string DescribeMembership(const Membership& membership);
 
-// Fills consensus from a preset's name (fedavg, fedprox, diloco, proximal). InvalidArgument lists the names.
-absl::Status ApplyPreset(std::string_view preset, ConsensusScheme* scheme);
+// Fills consensus from a preset's name (fedavg, fedprox, diloco, proximal). InvalidArgument lists
+// the names.
+absl::Status ApplyPreset(absl::string_view preset, ConsensusScheme* scheme);
 
-// Reads a SignedStatement from a file, verifies k of n signatures, parses and checks the payload. PermissionDenied where
-// signatures are missing or wrong, InvalidArgument with the path where the content is; NotFound.
+// Reads a SignedStatement from a file, verifies k of n signatures, parses and checks the payload.
+// PermissionDenied where signatures are missing or wrong, InvalidArgument with the path where the
+// content is; NotFound.
 absl::StatusOr<SignedManifest> LoadSignedManifest(const std::string& path,
                                                   const Authorities& authorities);
 absl::StatusOr<SignedMembership> LoadSignedMembership(const std::string& path,
                                                       const Authorities& authorities);
 
 // The member of that name, revoked or not; nullptr if there is none. Points into `membership`.
-const MemberSite* FindMember(const Membership& membership, std::string_view site);
+const MemberSite* FindMember(const Membership& membership, absl::string_view site);
 
 // Names of runs and sites: [a-z0-9-], 1 to 64 characters, not beginning with '-'.
-bool IsName(std::string_view name);
+bool IsName(absl::string_view name);
 
 }  // namespace weft
 

@@ -1,5 +1,6 @@
-// A folder of blobs, each a file named by its digest in hexadecimal, written once: under a temporary name, synced,
-// renamed. Coordinator and sites keep their vectors this way. Safe to use from several threads and processes.
+// A folder of blobs, each a file named by its digest in hexadecimal, written once: under a
+// temporary name, synced, renamed. Coordinator and sites keep their vectors this way. Safe to use
+// from several threads and processes.
 //
 //   auto writer = blobs.NewBlob();            // streams to disk, hashing as bytes pass
 //   writer->Append(header); writer->Append(payload);
@@ -9,11 +10,11 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "proto/blob_digest.h"
 #include "proto/durable_file.h"
 
@@ -23,7 +24,7 @@ class BlobWriter {
  public:
   explicit BlobWriter(std::string folder, std::unique_ptr<DurableFile> file)
       : folder_(std::move(folder)), file_(std::move(file)) {}
-  absl::Status Append(std::string_view bytes);
+  absl::Status Append(absl::string_view bytes);
   // Syncs and gives the blob its name. Without Commit nothing stays behind.
   absl::StatusOr<Digest> Commit();
   const std::vector<Digest>& chunk_digests() const { return hasher_.chunk_digests(); }
@@ -42,7 +43,7 @@ class BlobDirectory {
   std::string PathOf(const Digest& digest) const;
   bool Has(const Digest& digest) const;
   absl::StatusOr<std::unique_ptr<BlobWriter>> NewBlob() const;
-  absl::StatusOr<Digest> Put(std::string_view blob) const;
+  absl::StatusOr<Digest> Put(absl::string_view blob) const;
   // Reads the whole file and compares. NotFound, or DataLoss with both digests.
   absl::Status Verify(const Digest& digest) const;
   absl::Status Remove(const Digest& digest) const;

@@ -11,23 +11,23 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace weft {
 
 using Digest = std::array<uint8_t, 32>;
 
-Digest Sha256(std::string_view bytes);
+Digest Sha256(absl::string_view bytes);
 
 // 64 lower-case hexadecimal digits.
 std::string ToHex(const Digest& digest);
-absl::StatusOr<Digest> DigestFromHex(std::string_view hex);
+absl::StatusOr<Digest> DigestFromHex(absl::string_view hex);
 
 // The 32 raw bytes, as protobuf `bytes` fields hold them.
 std::string ToBytes(const Digest& digest);
-absl::StatusOr<Digest> DigestFromBytes(std::string_view bytes);
+absl::StatusOr<Digest> DigestFromBytes(absl::string_view bytes);
 
 class Sha256Hasher {
  public:
@@ -36,7 +36,7 @@ class Sha256Hasher {
   Sha256Hasher(Sha256Hasher&&) noexcept;
   Sha256Hasher& operator=(Sha256Hasher&&) noexcept;
 
-  void Update(std::string_view bytes);
+  void Update(absl::string_view bytes);
   // The digest of everything since construction or the last Finish; the hasher starts anew.
   Digest Finish();
 

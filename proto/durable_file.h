@@ -1,23 +1,24 @@
-// How a file becomes visible everywhere in Weft: written under a temporary name in the same folder, synced, renamed,
-// and the folder synced. After a crash the file is there whole, or not at all.
+// How a file becomes visible everywhere in Weft: written under a temporary name in the same folder,
+// synced, renamed, and the folder synced. After a crash the file is there whole, or not at all.
 //
 //   absl::Status status = WriteFileDurably(path, bytes);
-//   auto file = DurableFile::Create(path); (*file)->Append(a); (*file)->Append(b); (*file)->Commit();
+//   auto file = DurableFile::Create(path); (*file)->Append(a); (*file)->Append(b);
+//   (*file)->Commit();
 #ifndef WEFT_PROTO_DURABLE_FILE_H_
 #define WEFT_PROTO_DURABLE_FILE_H_
 
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace weft {
 
 // Temporary names end so; what ends so and is older than its writer may be removed.
-inline constexpr std::string_view kTemporarySuffix = ".tmp";
+inline constexpr absl::string_view kTemporarySuffix = ".tmp";
 
 class DurableFile {
  public:
@@ -26,9 +27,10 @@ class DurableFile {
   DurableFile(const DurableFile&) = delete;
   DurableFile& operator=(const DurableFile&) = delete;
 
-  absl::Status Append(std::string_view bytes);
+  absl::Status Append(absl::string_view bytes);
   absl::Status Commit();
-  // Commit under another name in the same folder (for names that are known only when the content is).
+  // Commit under another name in the same folder (for names that are known only when the content
+  // is).
   absl::Status CommitAs(const std::string& path);
 
  private:
@@ -39,14 +41,15 @@ class DurableFile {
   int fd_;
 };
 
-absl::Status WriteFileDurably(const std::string& path, std::string_view bytes);
+absl::Status WriteFileDurably(const std::string& path, absl::string_view bytes);
 // The whole file. NotFound where there is none; ResourceExhausted above `bytes_max`.
-absl::StatusOr<std::string> ReadWholeFile(const std::string& path, uint64_t bytes_max = uint64_t{1} << 30);
+absl::StatusOr<std::string> ReadWholeFile(const std::string& path,
+                                          uint64_t bytes_max = uint64_t{1} << 30);
 absl::Status MakeDirectories(const std::string& path);
 // Makes renames and removals in `folder` durable.
 absl::Status SyncDirectory(const std::string& folder);
 // "PATH: what: No space left on device", with the status code that fits errno.
-absl::Status ErrnoStatus(std::string_view what, const std::string& path);
+absl::Status ErrnoStatus(absl::string_view what, const std::string& path);
 
 }  // namespace weft
 

@@ -1,7 +1,8 @@
 // Where each tensor of a model lies in its one flat parameter vector.
 //
-// Tensors follow each other without gaps, in the order they were added; everything is fp32, row-major. Two ends that
-// hold the same layout digest mean the same thing by "element i". Immutable once built; share it freely.
+// Tensors follow each other without gaps, in the order they were added; everything is fp32,
+// row-major. Two ends that hold the same layout digest mean the same thing by "element i".
+// Immutable once built; share it freely.
 //
 //   layout digest = SHA-256 of a line per tensor: name, tab, dimensions joined by "x", newline.
 #ifndef WEFT_MODEL_PARAMETERS_PARAMETER_LAYOUT_H_
@@ -9,10 +10,10 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "proto/digest.h"
 
 namespace weft {
@@ -27,10 +28,11 @@ struct TensorSpec {
 class ParameterLayout {
  public:
   // InvalidArgument on an empty or repeated name, or a dimension below 1.
-  static absl::StatusOr<ParameterLayout> Create(std::vector<std::pair<std::string, std::vector<int64_t>>> tensors);
+  static absl::StatusOr<ParameterLayout> Create(
+      std::vector<std::pair<std::string, std::vector<int64_t>>> tensors);
 
   const std::vector<TensorSpec>& tensors() const { return tensors_; }
-  const TensorSpec* Find(std::string_view name) const;  // nullptr: no such tensor
+  const TensorSpec* Find(absl::string_view name) const;  // nullptr: no such tensor
   uint64_t element_count() const { return element_count_; }
   const Digest& digest() const { return digest_; }
 

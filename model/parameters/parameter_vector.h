@@ -1,6 +1,6 @@
-// All parameters of a model in one contiguous, 64-byte-aligned fp32 buffer, in layout order. Tensors, gradients and
-// optimizer state are views into such vectors; averaging, pulling, hashing and sending are loops over one.
-// A value that moves but does not copy by accident: use Clone().
+// All parameters of a model in one contiguous, 64-byte-aligned fp32 buffer, in layout order.
+// Tensors, gradients and optimizer state are views into such vectors; averaging, pulling, hashing
+// and sending are loops over one. A value that moves but does not copy by accident: use Clone().
 #ifndef WEFT_MODEL_PARAMETERS_PARAMETER_VECTOR_H_
 #define WEFT_MODEL_PARAMETERS_PARAMETER_VECTOR_H_
 
