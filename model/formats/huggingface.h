@@ -48,10 +48,10 @@ absl::StatusOr<HuggingFaceModel> ReadHuggingFaceFolder(const std::string& folder
 // tokenizer_config.json special_tokens_map.json.
 extern const char* const kTokenizerFiles[4];
 
-// Writes config.json, generation_config.json, model.safetensors and the tokenizer's files into
-// `folder`, which must not exist: it is written beside, synced and renamed, so that it is there
-// whole or not at all. `tokenizer_folder` may be empty: then the folder has no tokenizer.
-// `extra_files` are (name, content) pairs.
+// Writes config.json, generation_config.json, model.safetensors, the tokenizer's files and
+// SHA256SUMS of all into `folder`, which must not exist: it is written beside, synced and renamed,
+// so that it is there whole or not at all. `tokenizer_folder` may be empty: then the folder has no
+// tokenizer. `extra_files` are (name, content) pairs.
 absl::Status WriteHuggingFaceFolder(
     const std::string& folder, const ModelConfig& config, absl::Span<const float> vector,
     const std::string& tokenizer_folder,

@@ -4,7 +4,7 @@
 //   u64 N | JSON header of N bytes, padded with spaces so that (8 + N) % 256 == 0 | tensor data,
 //   contiguous
 //
-// Written with __metadata__ {"format": "pt"}, fp32 or bf16, in layout order. Read with every offset
+// Written with __metadata__ {"format": "pt"}, fp32, in layout order. Read with every offset
 // checked against the file before any memory is taken; header at most 100 MB; offsets contiguous
 // and covering. Pickle is never read.
 #ifndef WEFT_MODEL_FORMATS_SAFETENSORS_H_
@@ -44,9 +44,10 @@ absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(const std::string& path)
 
 absl::Status WriteSafetensors(const std::string& path, const ParameterLayout& layout,
                               absl::Span<const float> vector);
-// The tensors of `layout` from one file, converted to fp32. NotFound names the first tensor that is
-// missing, InvalidArgument the first of another shape, and the first that the layout does not know.
-absl::StatusOr<ParameterVector> ReadSafetensors(const std::string& path,
+// The tensors of `layout` from one file or from several shards, converted to fp32. NotFound names
+// the first tensor that is missing, InvalidArgument the first of another shape or type, and the
+// first that the layout does not know.
+absl::StatusOr<ParameterVector> ReadSafetensors(absl::Span<const std::string> paths,
                                                 const ParameterLayout& layout);
 
 }  // namespace weft
