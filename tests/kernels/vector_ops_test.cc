@@ -48,8 +48,7 @@ TEST(SquaredDistance, SameBitsAsReference) {
 // (0+4)+(2+6) + ((1+5)+(3+7)): beside 1e16, where doubles have steps of 2, single units are lost or
 // kept by the order.
 TEST(SquaredDistance, AddsLanesInTheOrderOfTheContract) {
-  const float big =
-      9.4906265e7f;  // its square is 2^53 or a little above: a double there has steps of 2
+  const float big = 1e8f;
   const std::vector<float> x = {big, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1};
   const double square = static_cast<double>(big) * static_cast<double>(big);
   const double want = ((square + 0.0) + (1.0 + 1.0)) + ((1.0 + 1.0) + (2.0 + 1.0));
