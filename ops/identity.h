@@ -23,6 +23,7 @@
 namespace weft {
 
 inline constexpr absl::string_view kCoordinatorName = "coordinator";
+inline constexpr int kAuthorityKeysMax = 64;
 
 struct Identity {
   std::string name;  // the certificate's common name
@@ -50,6 +51,9 @@ absl::Status MakeRequest(const std::string& kit_folder, absl::string_view name);
 absl::Status IssueCertificate(const std::string& authority_folder, const std::string& request_path,
                               const std::string& kit_folder, const std::vector<std::string>& hosts,
                               absl::Duration lifetime);
+
+// InvalidArgument unless 1 <= threshold <= number of keys.
+absl::Status CheckAuthorities(const Authorities& authorities);
 
 // Of a certificate in PEM.
 absl::StatusOr<std::string> CertificateCommonName(absl::string_view certificate_pem);

@@ -2,6 +2,11 @@
 // spdlog's; this sets it up the same way in every program.
 //
 //   SetUpLogging("weft-gate");  LogInfo("round opened", {{"round", "3"}, {"base", ToHex(digest)}});
+//
+//   2026-03-01T09:15:00.123Z info weft-gate: round opened round=3 base=5f70bf18...
+//
+// SetUpLogging belongs at the start of main, before there are threads; the others may be called
+// from any thread.
 #ifndef WEFT_OPS_LOG_H_
 #define WEFT_OPS_LOG_H_
 

@@ -1,0 +1,248 @@
+// What a run manifest and a membership may say. Every problem is collected, so that an operator
+// mends a file once.
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "model/formats/huggingface.h"
+#include "model/parameters/parameter_codec.h"
+#include "ops/identity.h"
+#include "ops/manifest.h"
+#include "proto/digest.h"
+#include "proto/signed_statement.h"
+
+namespace weft {
+namespace {
+
+constexpr uint32_t kStepsMax = 100'000'000;
+constexpr uint32_t kSitesMax = 1000;
+constexpr uint32_t kRoundSecondsMax = 30 * 24 * 3600;
+constexpr size_t kDescriptionMax = 500;
+
+// Collects "field is VALUE; ALLOWED" lines.
+class Problems {
+ public:
+  template <typename T>
+  void Unless(bool allowed, absl::string_view field, const T& value, absl::string_view what_is) {
+    if (!allowed) lines_.push_back(absl::StrCat(field, " is ", value, "; allowed: ", what_is));
+  }
+  void Add(std::string line) { lines_.push_back(std::move(line)); }
+  absl::Status ToStatus(absl::string_view what) const {
+    if (lines_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " is refused:\n  ", absl::StrJoin(lines_, "\n  ")));
+  }
+
+ private:
+  std::vector<std::string> lines_;
+};
+
+std::string Quoted(absl::string_view text) { return absl::StrCat("'", text, "'"); }
+
+// False for NaN as well.
+bool Within(double value, double least, double most) { return value >= least && value <= most; }
+
+void CheckHead(const RunManifest& run, Problems* problems) {
+  problems->Unless(run.protocol_version() == kProtocolVersion, "protocol_version",
+                   run.protocol_version(), absl::StrCat(kProtocolVersion));
+  problems->Unless(IsName(run.run_id()), "run_id", Quoted(run.run_id()),
+                   "1 to 64 of a-z, 0-9 and '-', not beginning with '-'");
+  bool printable = run.description().size() <= kDescriptionMax;
+  for (const unsigned char c : run.description()) printable = printable && c >= ' ' && c != 0x7f;
+  if (!printable) problems->Add("description: allowed is one line of at most 500 bytes");
+  problems->Unless(DigestFromHex(run.tokenizer_sha256()).ok(), "tokenizer_sha256",
+                   Quoted(run.tokenizer_sha256()), "64 hexadecimal digits");
+  problems->Unless(DigestFromHex(run.initial_consensus()).ok(), "initial_consensus",
+                   Quoted(run.initial_consensus()), "64 hexadecimal digits");
+  const std::string& license = run.license();
+  problems->Unless(!license.empty() && license.size() <= 64 &&
+                       license.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv"
+                                                 "wxyz0123456789.+-") == std::string::npos,
+                   "license", Quoted(license), "an SPDX identifier, such as Apache-2.0");
+}
+
+void CheckModel(const RunManifest& run, Problems* problems) {
+  if (absl::Status config = CheckModelConfig(run.model()); !config.ok()) {
+    return problems->Add(absl::StrCat("model: ", config.message()));
+  }
+  absl::StatusOr<ParameterLayout> layout = TransformerLayout(run.model());
+  if (!layout.ok()) return problems->Add(absl::StrCat("model: ", layout.status().message()));
+  problems->Unless(run.layout_digest() == ToHex(layout->digest()), "layout_digest",
+                   Quoted(run.layout_digest()),
+                   absl::StrCat(ToHex(layout->digest()), ", the layout that `model` gives"));
+}
+
+// A preset is a name that operators know: values that contradict it would mislead whoever accepts
+// them.
+void CheckPreset(const ConsensusScheme& scheme, Problems* problems) {
+  const OuterOptimizer& outer = scheme.outer();
+  const bool pulls = scheme.rho() > 0 || scheme.pull() > 0;
+  const bool plain = outer.learning_rate() == 1.0 && outer.momentum() == 0 && scheme.alpha() == 1;
+  const std::string name = absl::StrCat("consensus.preset '", scheme.preset(), "'");
+  if (scheme.preset() == "fedavg") {
+    if (pulls) problems->Add(name + " has no pull: leave rho and pull out, or name fedprox");
+    if (!plain) problems->Add(name + " means outer sgd 1.0 without momentum and alpha 1");
+  } else if (scheme.preset() == "fedprox") {
+    if (!pulls) problems->Add(name + " needs rho or pull; without it, it is fedavg");
+    if (!plain) problems->Add(name + " means outer sgd 1.0 without momentum and alpha 1");
+  } else if (scheme.preset() == "diloco") {
+    if (pulls) problems->Add(name + " has no pull: leave rho and pull out, or name proximal");
+    if (outer.momentum() == 0 || !outer.nesterov()) {
+      problems->Add(name + " means outer sgd with Nesterov momentum");
+    }
+  } else if (scheme.preset() == "proximal") {
+    if (!pulls) problems->Add(name + " needs rho or pull");
+  } else {
+    problems->Unless(false, "consensus.preset", Quoted(scheme.preset()),
+                     "fedavg, fedprox, diloco, proximal");
+  }
+}
+
+void CheckConsensus(const ConsensusScheme& scheme, Problems* problems) {
+  CheckPreset(scheme, problems);
+  if (scheme.rho() != 0 && scheme.pull() != 0) {
+    problems->Add(
+        "consensus.rho and consensus.pull are two forms of the same thing: give one of them");
+  }
+  problems->Unless(Within(scheme.rho(), 0, 1e6), "consensus.rho", scheme.rho(), "0 to 1e6");
+  problems->Unless(Within(scheme.pull(), 0, 0.999), "consensus.pull", scheme.pull(), "0 to 0.999");
+  problems->Unless(scheme.alpha() > 0 && scheme.alpha() <= 1, "consensus.alpha", scheme.alpha(),
+                   "above 0, at most 1");
+  problems->Unless(scheme.combine() == "mean", "consensus.combine", Quoted(scheme.combine()),
+                   "mean");
+  const OuterOptimizer& outer = scheme.outer();
+  problems->Unless(outer.name() == "sgd", "consensus.outer.name", Quoted(outer.name()), "sgd");
+  problems->Unless(outer.learning_rate() > 0 && outer.learning_rate() <= 2,
+                   "consensus.outer.learning_rate", outer.learning_rate(), "above 0, at most 2");
+  problems->Unless(Within(outer.momentum(), 0, 0.999), "consensus.outer.momentum", outer.momentum(),
+                   "0 to 0.999");
+  if (outer.nesterov() && outer.momentum() == 0) {
+    problems->Add("consensus.outer.nesterov needs a momentum above 0");
+  }
+}
+
+void CheckRounds(const RoundRules& rules, Problems* problems) {
+  problems->Unless(rules.round_count() >= 1, "rounds.round_count", rules.round_count(),
+                   "1 or more");
+  problems->Unless(rules.inner_steps() >= 1, "rounds.inner_steps", rules.inner_steps(),
+                   "1 or more");
+  const uint64_t steps = uint64_t{rules.round_count()} * rules.inner_steps();
+  problems->Unless(steps <= kStepsMax, "rounds.round_count x rounds.inner_steps", steps,
+                   absl::StrCat("at most ", kStepsMax));
+  problems->Unless(rules.sites_to_start() >= 1 && rules.sites_to_start() <= kSitesMax,
+                   "rounds.sites_to_start", rules.sites_to_start(),
+                   absl::StrCat("1 to ", kSitesMax));
+  problems->Unless(rules.quorum() >= 1 && rules.quorum() <= rules.sites_to_start(), "rounds.quorum",
+                   rules.quorum(), absl::StrCat("1 to sites_to_start, ", rules.sites_to_start()));
+  problems->Unless(rules.round_seconds_max() >= 1 && rules.round_seconds_max() <= kRoundSecondsMax,
+                   "rounds.round_seconds_max", rules.round_seconds_max(),
+                   absl::StrCat("1 to ", kRoundSecondsMax, " (30 days)"));
+  problems->Unless(Within(rules.update_norm_max(), 0, 1e12), "rounds.update_norm_max",
+                   rules.update_norm_max(), "0 (no bound) to 1e12");
+  problems->Unless(rules.publish_every() >= 1, "rounds.publish_every", rules.publish_every(),
+                   "1 or more rounds");
+}
+
+void CheckTraining(const RunManifest& run, Problems* problems) {
+  const InnerTraining& training = run.training();
+  const uint64_t steps = uint64_t{run.rounds().round_count()} * run.rounds().inner_steps();
+  problems->Unless(training.batch_size() >= 1 && training.batch_size() <= 65536,
+                   "training.batch_size", training.batch_size(), "1 to 65536");
+  problems->Unless(
+      training.sequence_length() >= 8 && training.sequence_length() <= run.model().context_length(),
+      "training.sequence_length", training.sequence_length(),
+      absl::StrCat("8 to the model's context_length, ", run.model().context_length()));
+  problems->Unless(training.learning_rate() > 0 && training.learning_rate() <= 1,
+                   "training.learning_rate", training.learning_rate(), "above 0, at most 1");
+  problems->Unless(Within(training.learning_rate_min(), 0, training.learning_rate()),
+                   "training.learning_rate_min", training.learning_rate_min(),
+                   "0 to learning_rate");
+  problems->Unless(training.warmup_steps() <= steps, "training.warmup_steps",
+                   training.warmup_steps(), absl::StrCat("0 to the run's steps, ", steps));
+  problems->Unless(training.warmup_after_join_steps() <= steps, "training.warmup_after_join_steps",
+                   training.warmup_after_join_steps(),
+                   absl::StrCat("0 to the run's steps, ", steps));
+  problems->Unless(Within(training.weight_decay(), 0, 1), "training.weight_decay",
+                   training.weight_decay(), "0 to 1");
+  problems->Unless(Within(training.beta1(), 0, 0.9999), "training.beta1", training.beta1(),
+                   "0 to 0.9999");
+  problems->Unless(Within(training.beta2(), 0, 0.99999), "training.beta2", training.beta2(),
+                   "0 to 0.99999");
+  problems->Unless(training.epsilon() > 0 && training.epsilon() <= 1e-2, "training.epsilon",
+                   training.epsilon(), "above 0, at most 0.01");
+  problems->Unless(Within(training.gradient_clip(), 0, 1e6), "training.gradient_clip",
+                   training.gradient_clip(), "0 (none) to 1e6");
+}
+
+void CheckEncodings(const Encodings& encodings, Problems* problems) {
+  problems->Unless(EncodingFromName(encodings.up()).ok(), "encodings.up", Quoted(encodings.up()),
+                   "parameters_fp32, delta_bf16");
+  problems->Unless(EncodingFromName(encodings.down()).ok(), "encodings.down",
+                   Quoted(encodings.down()), "parameters_fp32, delta_bf16");
+}
+
+void CheckMember(const MemberSite& site, Problems* problems) {
+  const std::string field = absl::StrCat("site '", site.name(), "'");
+  if (!IsName(site.name()) || site.name() == kCoordinatorName) {
+    problems->Add(absl::StrCat(field,
+                               ": allowed are 1 to 64 of a-z, 0-9 and '-', not beginning "
+                               "with '-', and not 'coordinator'"));
+  }
+  if (absl::StatusOr<std::string> id = KeyId(site.public_key()); !id.ok()) {
+    problems->Add(absl::StrCat(field, ": public_key: ", id.status().message()));
+  }
+  problems->Unless(Within(site.weight(), 0, 1e9), absl::StrCat(field, ": weight"), site.weight(),
+                   "0 (every site the same) to 1e9");
+}
+
+}  // namespace
+
+bool IsName(absl::string_view name) {
+  if (name.empty() || name.size() > 64 || name.front() == '-') return false;
+  return name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == absl::string_view::npos;
+}
+
+absl::Status CheckManifest(const RunManifest& manifest) {
+  Problems problems;
+  CheckHead(manifest, &problems);
+  CheckModel(manifest, &problems);
+  CheckConsensus(manifest.consensus(), &problems);
+  CheckRounds(manifest.rounds(), &problems);
+  CheckTraining(manifest, &problems);
+  CheckEncodings(manifest.encodings(), &problems);
+  return problems.ToStatus("the run manifest");
+}
+
+absl::Status CheckMembership(const Membership& membership) {
+  Problems problems;
+  problems.Unless(membership.protocol_version() == kProtocolVersion, "protocol_version",
+                  membership.protocol_version(), absl::StrCat(kProtocolVersion));
+  problems.Unless(IsName(membership.run_id()), "run_id", Quoted(membership.run_id()),
+                  "1 to 64 of a-z, 0-9 and '-', not beginning with '-'");
+  problems.Unless(membership.version() >= 1, "version", membership.version(), "1 or more");
+  problems.Unless(
+      membership.sites_size() >= 1 && membership.sites_size() <= static_cast<int>(kSitesMax),
+      "the number of sites", membership.sites_size(), absl::StrCat("1 to ", kSitesMax));
+  std::set<std::string> names, keys;
+  int weighted = 0;
+  for (const MemberSite& site : membership.sites()) {
+    CheckMember(site, &problems);
+    weighted += site.weight() > 0;
+    if (!names.insert(site.name()).second) {
+      problems.Add(absl::StrCat("site '", site.name(), "' is listed twice"));
+    }
+    if (!keys.insert(site.public_key()).second) {
+      problems.Add(absl::StrCat("site '", site.name(), "' has the key of another site"));
+    }
+  }
+  if (weighted != 0 && weighted != membership.sites_size()) {
+    problems.Add("weight: give it to every site, or to none (then all count the same)");
+  }
+  return problems.ToStatus("the membership");
+}
+
+}  // namespace weft
