@@ -20,7 +20,7 @@ constexpr uint64_t kSignedBytesMax = uint64_t{16} << 20;
 // 1234567 as "1,234,567".
 std::string Grouped(uint64_t number) {
   std::string digits = absl::StrCat(number);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, ",");
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), 1, ',');
   return digits;
 }
 
