@@ -7,20 +7,18 @@
 #include "absl/strings/str_join.h"
 #include "model/formats/huggingface.h"
 #include "model/parameters/parameter_codec.h"
-#include "ops/identity.h"
-#include "proto/durable_file.h"
+#include "ops/signed_file.h"
 #include "proto/signed_statement.h"
 #include "proto/text_file.h"
 
 namespace weft {
 namespace {
 
-constexpr uint64_t kSignedBytesMax = uint64_t{16} << 20;
-
 // 1234567 as "1,234,567".
 std::string Grouped(uint64_t number) {
   std::string digits = absl::StrCat(number);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), 1, ',');
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<size_t>(at), 1, ',');
   return digits;
 }
 
@@ -80,19 +78,13 @@ std::string LeavingWords(const RunManifest& run, uint64_t parameter_count) {
       run.encodings().up(), Grouped(bytes));
 }
 
+// Text format without signatures is refused by VerifyStatement, as a statement that nobody signed.
 absl::StatusOr<SignedStatement> LoadVerified(const std::string& path, absl::string_view type,
                                              const Authorities& authorities) {
-  absl::StatusOr<std::string> json = ReadWholeFile(path, kSignedBytesMax);
-  if (!json.ok()) return json.status();
-  absl::StatusOr<SignedStatement> statement = ParseSignedStatement(*json, path);
+  absl::StatusOr<SignedStatement> statement = ReadStatement(path, type);
   if (!statement.ok()) return statement.status();
-  if (absl::Status checked = CheckAuthorities(authorities); !checked.ok()) return checked;
-  const std::vector<std::string> keys(authorities.public_keys().begin(),
-                                      authorities.public_keys().end());
-  absl::Status verified = Verify(*statement, type, keys, static_cast<int>(authorities.threshold()));
-  if (!verified.ok()) {
-    return absl::Status(verified.code(), absl::StrCat(path, ": ", verified.message()));
-  }
+  absl::Status verified = VerifyStatement(*statement, path, type, authorities);
+  if (!verified.ok()) return verified;
   return statement;
 }
 
