@@ -154,7 +154,7 @@ std::vector<float> Transformer::NextLogits(absl::Span<const int32_t> tokens, Key
 void SetComputeThreads(int threads) {
   WEFT_CHECK(threads >= 1);
   at::set_num_threads(threads);
-  at::set_num_interop_threads(1);
+  if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);  // may be set only once
 }
 
 }  // namespace weft
