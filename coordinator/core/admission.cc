@@ -1,0 +1,155 @@
+#include "coordinator/core/admission.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace weft {
+
+Refusal MakeRefusal(Refusal::Code code, std::string reason) {
+  Refusal refusal;
+  refusal.set_code(code);
+  refusal.set_reason(std::move(reason));
+  return refusal;
+}
+
+const MemberSite* FindMember(const RoundState& state, absl::string_view site) {
+  for (const MemberSite& member : state.membership().sites()) {
+    if (member.name() == site) return &member;
+  }
+  return nullptr;
+}
+
+const StoredContribution* FindStored(const RoundState& state, absl::string_view site) {
+  for (const StoredContribution& stored : state.current().contributions()) {
+    if (stored.site() == site) return &stored;
+  }
+  return nullptr;
+}
+
+Refusal CheckMember(const RoundState& state, absl::string_view site, bool key_matches) {
+  const MemberSite* member = FindMember(state, site);
+  if (member == nullptr) {
+    return MakeRefusal(Refusal::NOT_A_MEMBER,
+                       absl::StrCat("\"", site, "\" is not in the membership (version ",
+                                    state.membership().version(), ")"));
+  }
+  if (member->revoked()) {
+    return MakeRefusal(Refusal::REVOKED, absl::StrCat(site, " was revoked: ",
+                                                      member->revocation_reason().empty()
+                                                          ? "no reason given"
+                                                          : member->revocation_reason()));
+  }
+  if (!key_matches) {
+    return MakeRefusal(Refusal::WRONG_KEY,
+                       absl::StrCat("the certificate of ", site,
+                                    " carries another key than the membership names"));
+  }
+  return {};
+}
+
+Refusal CheckContext(const RunManifest& manifest, const RoundState& state,
+                     const MessageContext& context) {
+  if (context.protocol_version() != manifest.protocol_version()) {
+    return MakeRefusal(Refusal::PROTOCOL_VERSION,
+                       absl::StrCat("protocol version ", context.protocol_version(),
+                                    ": the run speaks ", manifest.protocol_version()));
+  }
+  if (context.run_id() != manifest.run_id()) {
+    return MakeRefusal(Refusal::WRONG_RUN,
+                       absl::StrCat("run \"", context.run_id(), "\": this coordinator serves \"",
+                                    manifest.run_id(), "\""));
+  }
+  if (context.coordinator_epoch() > state.coordinator_epoch()) {
+    return MakeRefusal(Refusal::OLD_EPOCH,
+                       absl::StrCat("the site has seen epoch ", context.coordinator_epoch(),
+                                    ", this coordinator is of epoch ", state.coordinator_epoch(),
+                                    ": another one has taken over"));
+  }
+  return {};
+}
+
+Refusal CheckSession(const RoundState& state, absl::string_view site, absl::string_view session) {
+  for (const SiteState& known : state.sites()) {
+    if (known.name() != site) continue;
+    if (known.session() == session) return {};
+    return MakeRefusal(Refusal::SESSION_REPLACED,
+                       absl::StrCat("a newer session of ", site, " has joined"));
+  }
+  return MakeRefusal(Refusal::SESSION_REPLACED,
+                     absl::StrCat(site, " holds no session: it has not joined, or has left"));
+}
+
+namespace {
+
+Refusal CheckRound(const RoundState& state, absl::string_view site,
+                   const Contribution& contribution) {
+  if (state.phase() == RoundEvent::FINISHED) {
+    return MakeRefusal(Refusal::RUN_ENDED, "all rounds are done");
+  }
+  if (state.phase() == RoundEvent::HALTED) return MakeRefusal(Refusal::HALTED, state.reason());
+  if (state.phase() != RoundEvent::OPEN || contribution.round() != state.current().round()) {
+    return MakeRefusal(Refusal::WRONG_ROUND,
+                       absl::StrCat("a contribution to round ", contribution.round(), ": round ",
+                                    state.current().round(), " is ",
+                                    state.phase() == RoundEvent::OPEN ? "open" : "not open"));
+  }
+  const auto& cohort = state.current().cohort();
+  if (std::find(cohort.begin(), cohort.end(), site) == cohort.end()) {
+    return MakeRefusal(Refusal::NOT_IN_COHORT,
+                       absl::StrCat(site, " joined after round ", state.current().round(),
+                                    " was opened: it takes part from the next one"));
+  }
+  const MessageContext& context = contribution.context();
+  if (context.base_version() != state.consensus().version() ||
+      contribution.base_digest() != state.consensus().digest()) {
+    return MakeRefusal(
+        Refusal::WRONG_ROUND,
+        absl::StrCat("a contribution from base ", context.base_version(), ": the base of round ",
+                     state.current().round(), " is version ", state.consensus().version()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
+                          const ContributionShape& shape, absl::string_view site,
+                          const Contribution& contribution) {
+  const MessageContext& context = contribution.context();
+  if (Refusal refusal = CheckContext(manifest, state, context); IsRefused(refusal)) return refusal;
+  if (contribution.site() != site) {
+    return MakeRefusal(
+        Refusal::BAD_SIGNATURE,
+        absl::StrCat("a contribution of \"", contribution.site(), "\" sent by ", site));
+  }
+  if (context.fragment() != 0 || context.fragment_count() != 1) {
+    return MakeRefusal(Refusal::MALFORMED,
+                       absl::StrCat("fragment ", context.fragment(), " of ",
+                                    context.fragment_count(), ": this run has one fragment"));
+  }
+  if (Refusal refusal = CheckRound(state, site, contribution); IsRefused(refusal)) return refusal;
+  if (contribution.layout_digest() != ToBytes(shape.layout)) {
+    return MakeRefusal(Refusal::WRONG_LAYOUT, "the vector is of another parameter layout");
+  }
+  if (contribution.encoding() != shape.encoding) {
+    return MakeRefusal(Refusal::WRONG_ENCODING, absl::StrCat("encoding \"", contribution.encoding(),
+                                                             "\": the run uses ", shape.encoding));
+  }
+  if (contribution.blob_bytes() != shape.blob_bytes) {
+    return MakeRefusal(Refusal::WRONG_LENGTH,
+                       absl::StrCat(contribution.blob_bytes(), " bytes: a vector of this run has ",
+                                    shape.blob_bytes));
+  }
+  if (contribution.blob_digest().size() != sizeof(Digest)) {
+    return MakeRefusal(Refusal::MALFORMED, "blob_digest is not 32 bytes");
+  }
+  if (contribution.inner_steps() < manifest.rounds().inner_steps()) {
+    return MakeRefusal(Refusal::TOO_FEW_STEPS,
+                       absl::StrCat(contribution.inner_steps(), " inner steps: the round asks for ",
+                                    manifest.rounds().inner_steps()));
+  }
+  return {};
+}
+
+}  // namespace weft

@@ -1,0 +1,50 @@
+// May this call, this contribution, be taken at all? Pure checks against the round's state, each
+// refusal with its code and words. What needs the bytes themselves (digests, finite values, the
+// norm) is checked where they are read.
+//
+//   Refusal refusal = CheckCaller(manifest, state, site, key_matches, context);
+//   if (refusal.code() != Refusal::NONE) ...
+//
+// Nothing here looks at a clock or a disk; a Refusal of code NONE means: go on.
+#ifndef WEFT_COORDINATOR_CORE_ADMISSION_H_
+#define WEFT_COORDINATOR_CORE_ADMISSION_H_
+
+#include "absl/strings/string_view.h"
+#include "coordinator/core/round_state.pb.h"
+#include "proto/contribution.pb.h"
+#include "proto/coordinator.pb.h"
+#include "proto/digest.h"
+
+namespace weft {
+
+Refusal MakeRefusal(Refusal::Code code, std::string reason);
+inline bool IsRefused(const Refusal& refusal) { return refusal.code() != Refusal::NONE; }
+
+// nullptr: not a member.
+const MemberSite* FindMember(const RoundState& state, absl::string_view site);
+const StoredContribution* FindStored(const RoundState& state, absl::string_view site);
+
+// Member, not revoked, with the key the membership names.
+Refusal CheckMember(const RoundState& state, absl::string_view site, bool key_matches);
+// Protocol version, run and epoch of a call.
+Refusal CheckContext(const RunManifest& manifest, const RoundState& state,
+                     const MessageContext& context);
+// The newest session of a site is the only one.
+Refusal CheckSession(const RoundState& state, absl::string_view site, absl::string_view session);
+
+// What a contribution must be to fit the model: fixed for the whole run.
+struct ContributionShape {
+  Digest layout{};
+  std::string encoding;
+  uint64_t blob_bytes = 0;
+};
+
+// The head of a contribution by `site`, whose signature has been checked, against the open round. A
+// contribution that is stored already is not refused here: the caller looks for its receipt first.
+Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
+                          const ContributionShape& shape, absl::string_view site,
+                          const Contribution& contribution);
+
+}  // namespace weft
+
+#endif  // WEFT_COORDINATOR_CORE_ADMISSION_H_

@@ -1,0 +1,21 @@
+#include "coordinator/core/nesterov.h"
+
+#include "proto/check.h"
+
+namespace weft {
+
+std::unique_ptr<OuterUpdate> Nesterov::Create(const OuterOptimizer& config) {
+  return std::make_unique<Nesterov>(config.learning_rate(), config.momentum());
+}
+
+void Nesterov::Step(absl::Span<const float> z, absl::Span<const double> combined,
+                    absl::Span<float> momentum, absl::Span<double> next) const {
+  WEFT_CHECK(combined.size() == z.size() && next.size() == z.size() && momentum.size() == z.size());
+  for (size_t i = 0; i < z.size(); ++i) {
+    const double gradient = z[i] - combined[i];
+    momentum[i] = static_cast<float>(momentum_ * momentum[i] + gradient);
+    next[i] = z[i] - learning_rate_ * (gradient + momentum_ * momentum[i]);
+  }
+}
+
+}  // namespace weft

@@ -1,0 +1,167 @@
+// The coordinator's decisions: events in, effects out. Time is an event; vectors are only digests
+// here. No clock, no IO, no threads, no logging: equal states and equal events give equal effects
+// on every machine, so a whole federation with crashes and delays can be replayed in one process.
+// The driver writes the new state before it performs an effect.
+//
+//   Forming -> Open(r) -> Aggregating(r) -> Open(r+1) ... -> Finished          Halted(reason) if no
+//   good base exists
+//
+//   RoundMachine machine(manifest, RoundMachine::InitialState(manifest, membership, consensus));
+//   machine.Step(TimeAdvanced{1000});
+//   std::vector<Effect> effects = machine.Step(SiteJoined{"site-a", "session-1"});
+//
+// Every decision is an effect `Record` with a code and a reason in words. An event that changes the
+// state gives at least one effect (TimeAdvanced may move `now` alone), so a step without effects
+// need not be written. Thread-compatible; a value.
+#ifndef WEFT_COORDINATOR_CORE_ROUND_MACHINE_H_
+#define WEFT_COORDINATOR_CORE_ROUND_MACHINE_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "coordinator/core/round_state.pb.h"
+
+namespace weft {
+
+// Events.
+struct TimeAdvanced {
+  int64_t unix_ms = 0;
+};
+struct CoordinatorStarted {
+};  // a process took over the state: work that was under way begins again
+struct SiteJoined {
+  std::string site;
+  std::string session;
+};
+struct SiteResumed {  // its watch is open
+  std::string site;
+  std::string session;
+};
+struct SiteLost {  // its watch ended
+  std::string site;
+  std::string session;
+};
+struct SiteLeft {
+  std::string site;
+  std::string session;
+  std::string reason;
+};
+struct MembershipChanged {
+  Membership membership;
+};
+struct ContributionArrived {  // checked, and whole on disk
+  uint64_t round = 0;
+  StoredContribution contribution;
+  std::string signed_contribution;
+};
+struct CallRefused {  // by a check outside the machine: written down, nothing else
+  std::string site;
+  Refusal refusal;
+};
+struct ReportReceived {
+  std::string site;
+  RoundReport report;
+};
+struct OuterStepDone {
+  uint64_t round = 0;
+  ConsensusVersion result;
+};
+struct OuterStepFailed {  // of the numbers, not of the disk: the same inputs would fail again
+  uint64_t round = 0;
+  std::string reason;
+};
+struct ReleasePublished {
+  uint64_t version = 0;
+};
+using Event = std::variant<TimeAdvanced, CoordinatorStarted, SiteJoined, SiteResumed, SiteLost,
+                           SiteLeft, MembershipChanged, ContributionArrived, CallRefused,
+                           ReportReceived, OuterStepDone, OuterStepFailed, ReleasePublished>;
+
+// Effects. Record and the Keep... are written with the state; the others are performed after that.
+struct Record {
+  Decision decision;
+};
+struct KeepReceipt {
+  Receipt receipt;
+};
+struct KeepReport {
+  SiteReport report;
+};
+struct KeepRound {
+  RoundRecord record;
+};
+struct Accept {  // answers the caller; for a contribution, with its receipt
+  std::string receipt_digest;
+};
+struct Refuse {
+  Refusal refusal;
+};
+struct Announce {};  // tell every watcher
+struct RunOuterStep {
+  RoundRecord record;  // the included contributions with their weights
+  ConsensusVersion base;
+};
+struct PublishRelease {
+  uint64_t version = 0;
+  std::string digest;
+};
+struct RemoveUnneeded {};  // blobs and contributions that the state no longer names
+using Effect = std::variant<Record, KeepReceipt, KeepReport, KeepRound, Accept, Refuse, Announce,
+                            RunOuterStep, PublishRelease, RemoveUnneeded>;
+
+class RoundMachine {
+ public:
+  static RoundState InitialState(const RunManifest& manifest, const Membership& membership,
+                                 const ConsensusVersion& consensus);
+
+  RoundMachine(RunManifest manifest, RoundState state);
+
+  std::vector<Effect> Step(const Event& event);
+  const RoundState& state() const { return state_; }
+
+ private:
+  void On(const TimeAdvanced& event);
+  void On(const CoordinatorStarted& event);
+  void On(const SiteJoined& event);
+  void On(const SiteResumed& event);
+  void On(const SiteLost& event);
+  void On(const SiteLeft& event);
+  void On(const MembershipChanged& event);
+  void On(const ContributionArrived& event);
+  void On(const CallRefused& event);
+  void On(const ReportReceived& event);
+  void On(const OuterStepDone& event);
+  void On(const OuterStepFailed& event);
+  void On(const ReleasePublished& event);
+
+  void Enter(RoundEvent::Phase phase, Decision::Code code, std::string reason);
+  void OpenOrWait();
+  void Open();
+  void CloseIfComplete();
+  void CloseOrExtendAtDeadline();
+  void Close(std::string reason);
+  void StartDueReleases();
+  void FinishIfPublished();
+  void RemoveSite(absl::string_view site);
+  void DropRevoked();
+  bool HoldsSession(absl::string_view site, absl::string_view session);
+  SiteState* FindSite(absl::string_view site);
+
+  void Decide(Decision::Code code, std::string reason, absl::string_view site = {},
+              absl::string_view digest = {});
+  void RefuseCall(absl::string_view site, Refusal::Code code, std::string reason);
+
+  RunManifest manifest_;
+  RoundState state_;
+  std::vector<Effect> effects_;  // of the step under way
+};
+
+// "9f86d081": the first digits of a digest in bytes, as people read it in reasons.
+std::string ShortHex(absl::string_view bytes);
+
+}  // namespace weft
+
+#endif  // WEFT_COORDINATOR_CORE_ROUND_MACHINE_H_

@@ -1,0 +1,134 @@
+#include "coordinator/core/admission.h"
+
+#include <gtest/gtest.h>
+
+#include "coordinator/core/round_machine.h"
+
+namespace weft {
+namespace {
+
+struct Case {
+  const char* name;
+  void (*change)(Contribution*);
+  Refusal::Code code;
+};
+
+class AdmissionTest : public ::testing::Test {
+ protected:
+  AdmissionTest() {
+    manifest_.set_protocol_version(1);
+    manifest_.set_run_id("demo");
+    manifest_.mutable_rounds()->set_inner_steps(10);
+    state_.set_coordinator_epoch(2);
+    state_.set_phase(RoundEvent::OPEN);
+    state_.mutable_consensus()->set_version(3);
+    state_.mutable_consensus()->set_digest(std::string(32, 'b'));
+    state_.mutable_current()->set_round(3);
+    state_.mutable_current()->add_cohort("a");
+    auto* member = state_.mutable_membership()->add_sites();
+    member->set_name("a");
+    member = state_.mutable_membership()->add_sites();
+    member->set_name("r");
+    member->set_revoked(true);
+    member->set_revocation_reason("key lost");
+    auto* site = state_.add_sites();
+    site->set_name("a");
+    site->set_session("new");
+
+    shape_.layout.fill(7);
+    shape_.encoding = "delta_bf16";
+    shape_.blob_bytes = 328;
+
+    MessageContext* context = good_.mutable_context();
+    context->set_protocol_version(1);
+    context->set_run_id("demo");
+    context->set_coordinator_epoch(2);
+    context->set_base_version(3);
+    context->set_fragment_count(1);
+    good_.set_site("a");
+    good_.set_round(3);
+    good_.set_base_digest(std::string(32, 'b'));
+    good_.set_layout_digest(ToBytes(shape_.layout));
+    good_.set_encoding("delta_bf16");
+    good_.set_blob_digest(std::string(32, 'd'));
+    good_.set_blob_bytes(328);
+    good_.set_inner_steps(10);
+  }
+  Refusal Check(const Contribution& c) {
+    return CheckContribution(manifest_, state_, shape_, "a", c);
+  }
+
+  RunManifest manifest_;
+  RoundState state_;
+  ContributionShape shape_;
+  Contribution good_;
+};
+
+TEST_F(AdmissionTest, TakesWhatFits) { EXPECT_EQ(Check(good_).code(), Refusal::NONE); }
+
+TEST_F(AdmissionTest, RefusesEachFieldThatDoesNotFitWithItsCode) {
+  const Case cases[] = {
+      {"protocol", [](Contribution* c) { c->mutable_context()->set_protocol_version(2); },
+       Refusal::PROTOCOL_VERSION},
+      {"run", [](Contribution* c) { c->mutable_context()->set_run_id("other"); },
+       Refusal::WRONG_RUN},
+      {"epoch", [](Contribution* c) { c->mutable_context()->set_coordinator_epoch(3); },
+       Refusal::OLD_EPOCH},
+      {"site", [](Contribution* c) { c->set_site("b"); }, Refusal::BAD_SIGNATURE},
+      {"fragment", [](Contribution* c) { c->mutable_context()->set_fragment(1); },
+       Refusal::MALFORMED},
+      {"fragments", [](Contribution* c) { c->mutable_context()->set_fragment_count(2); },
+       Refusal::MALFORMED},
+      {"round", [](Contribution* c) { c->set_round(2); }, Refusal::WRONG_ROUND},
+      {"base version", [](Contribution* c) { c->mutable_context()->set_base_version(2); },
+       Refusal::WRONG_ROUND},
+      {"base", [](Contribution* c) { c->set_base_digest(std::string(32, 'x')); },
+       Refusal::WRONG_ROUND},
+      {"layout", [](Contribution* c) { c->set_layout_digest("short"); }, Refusal::WRONG_LAYOUT},
+      {"encoding", [](Contribution* c) { c->set_encoding("parameters_fp32"); },
+       Refusal::WRONG_ENCODING},
+      {"long", [](Contribution* c) { c->set_blob_bytes(329); }, Refusal::WRONG_LENGTH},
+      {"short", [](Contribution* c) { c->set_blob_bytes(0); }, Refusal::WRONG_LENGTH},
+      {"digest", [](Contribution* c) { c->set_blob_digest("no"); }, Refusal::MALFORMED},
+      {"steps", [](Contribution* c) { c->set_inner_steps(9); }, Refusal::TOO_FEW_STEPS},
+  };
+  for (const Case& c : cases) {
+    Contribution contribution = good_;
+    c.change(&contribution);
+    const Refusal refusal = Check(contribution);
+    EXPECT_EQ(refusal.code(), c.code) << c.name << ": " << refusal.reason();
+    EXPECT_FALSE(refusal.reason().empty()) << c.name;
+  }
+}
+
+TEST_F(AdmissionTest, RefusesByThePhaseOfTheRun) {
+  state_.set_phase(RoundEvent::AGGREGATING);
+  EXPECT_EQ(Check(good_).code(), Refusal::WRONG_ROUND);
+  state_.set_phase(RoundEvent::FINISHED);
+  EXPECT_EQ(Check(good_).code(), Refusal::RUN_ENDED);
+  state_.set_phase(RoundEvent::HALTED);
+  EXPECT_EQ(Check(good_).code(), Refusal::HALTED);
+}
+
+TEST_F(AdmissionTest, RefusesWhoIsNotInTheCohort) {
+  state_.mutable_current()->clear_cohort();
+  EXPECT_EQ(Check(good_).code(), Refusal::NOT_IN_COHORT);
+}
+
+TEST_F(AdmissionTest, MembersAreKnownUnrevokedAndHoldTheirKey) {
+  EXPECT_EQ(CheckMember(state_, "a", true).code(), Refusal::NONE);
+  EXPECT_EQ(CheckMember(state_, "a", false).code(), Refusal::WRONG_KEY);
+  EXPECT_EQ(CheckMember(state_, "x", true).code(), Refusal::NOT_A_MEMBER);
+  const Refusal revoked = CheckMember(state_, "r", true);
+  EXPECT_EQ(revoked.code(), Refusal::REVOKED);
+  EXPECT_EQ(revoked.reason(), "r was revoked: key lost");
+}
+
+TEST_F(AdmissionTest, OnlyTheNewestSessionIsServed) {
+  EXPECT_EQ(CheckSession(state_, "a", "new").code(), Refusal::NONE);
+  EXPECT_EQ(CheckSession(state_, "a", "old").code(), Refusal::SESSION_REPLACED);
+  EXPECT_EQ(CheckSession(state_, "b", "new").code(), Refusal::SESSION_REPLACED);
+}
+
+}  // namespace
+}  // namespace weft
