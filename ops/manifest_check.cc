@@ -67,10 +67,10 @@ void CheckHead(const RunManifest& run, Problems* problems) {
 
 void CheckModel(const RunManifest& run, Problems* problems) {
   if (absl::Status config = CheckModelConfig(run.model()); !config.ok()) {
-    return problems->Add(absl::StrCat("model: ", config.message()));
+    return problems->Add(std::string(config.message()));
   }
   absl::StatusOr<ParameterLayout> layout = TransformerLayout(run.model());
-  if (!layout.ok()) return problems->Add(absl::StrCat("model: ", layout.status().message()));
+  if (!layout.ok()) return problems->Add(std::string(layout.status().message()));
   problems->Unless(run.layout_digest() == ToHex(layout->digest()), "layout_digest",
                    Quoted(run.layout_digest()),
                    absl::StrCat(ToHex(layout->digest()), ", the layout that `model` gives"));

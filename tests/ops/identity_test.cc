@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -14,6 +13,7 @@
 #include "ops/certificate.h"
 #include "proto/durable_file.h"
 #include "proto/signed_statement.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace weft {
 namespace {
@@ -27,14 +27,10 @@ constexpr absl::Duration kYear = absl::Hours(24 * 365);
 class IdentityTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = absl::StrCat(::testing::TempDir(), "identity-", getpid(), "-",
-                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(folder_);
     ASSERT_TRUE(MakeAuthority(Path("authority"), "Weft test authority", kYear).ok());
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  std::string Path(absl::string_view name) const { return absl::StrCat(folder_, "/", name); }
+  std::string Path(absl::string_view name) const { return folder_ / std::string(name); }
   // Makes a kit named `name` in Path(name), as the authority in Path(authority) issues it.
   absl::Status MakeKit(absl::string_view name, std::vector<std::string> hosts = {},
                        absl::Duration lifetime = kYear,
@@ -44,7 +40,7 @@ class IdentityTest : public ::testing::Test {
                             hosts, lifetime);
   }
 
-  std::string folder_;
+  testing::TemporaryFolder folder_;
 };
 
 TEST_F(IdentityTest, LoadsWhatWasIssued) {
