@@ -5,8 +5,7 @@
 // 40) + i) of a counter-based generator (Steele, Lea and Flood 2014); its high half gives x, its
 // low half decides. Only additions, multiplications and one division in double are used, so no C
 // library can change a bit.
-#include <cstring>
-
+#include "model/random.h"
 #include "model/transformer.h"
 #include "proto/check.h"
 #include "proto/digest.h"
@@ -16,13 +15,6 @@ namespace {
 
 constexpr double kDeviation = 0.02;
 constexpr double kCut = 2.0;  // in deviations
-
-uint64_t SplitMix64(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 // exp(-t) for t in [0, 2]: the reciprocal of Taylor's series, whose terms are all positive; the
 // rest after 20 is < 1e-13.

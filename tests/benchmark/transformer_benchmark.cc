@@ -1,5 +1,5 @@
-// Tokens a second of one training step (loss, gradients, AdamW) of a model of about a million parameters on one thread:
-// the inner loop of a run on CPUs.
+// Tokens a second of one training step (loss, gradients, AdamW) of a model of about a million
+// parameters on one thread: the inner loop of a run on CPUs.
 #include <benchmark/benchmark.h>
 
 #include <random>
