@@ -1,0 +1,302 @@
+#include "worker/core/site_machine.h"
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace weft {
+namespace {
+
+std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
+
+bool SameRound(const RoundEvent& a, const RoundEvent& b) {
+  return a.round() == b.round() && a.base_digest() == b.base_digest();
+}
+
+// Refusals of one round's business. Everything else that is refused would be refused again: it ends
+// the gate.
+bool ConcernsOneRound(Refusal::Code code) {
+  switch (code) {
+    case Refusal::WRONG_ROUND:
+    case Refusal::NOT_IN_COHORT:
+    case Refusal::NOT_FINITE:
+    case Refusal::NORM_TOO_LARGE:
+    case Refusal::ANOTHER_STORED:
+    case Refusal::TOO_FEW_STEPS:
+    case Refusal::UNKNOWN_BLOB:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string Words(const Refusal& refusal) {
+  return absl::StrCat(Refusal::Code_Name(refusal.code()), ": ", refusal.reason());
+}
+
+}  // namespace
+
+absl::string_view OperationName(Operation operation) {
+  switch (operation) {
+    case Operation::kJoin:
+      return "join";
+    case Operation::kWatch:
+      return "watch";
+    case Operation::kPull:
+      return "pull";
+    case Operation::kPush:
+      return "push";
+    case Operation::kReport:
+      return "report";
+    case Operation::kLeave:
+      return "leave";
+  }
+  return "unknown";
+}
+
+std::vector<SiteEffect> SiteMachine::Step(const SiteEvent& event) {
+  return std::visit([this](const auto& e) { return On(e); }, event);
+}
+
+SiteMachine::Effects SiteMachine::On(const Started&) { return {JoinRun{}}; }
+
+SiteMachine::Effects SiteMachine::On(const Joined& joined) {
+  if (joined.context.coordinator_epoch() < state_.coordinator_epoch()) {
+    return {Fail{absl::StrCat("the coordinator serves epoch ", joined.context.coordinator_epoch(),
+                              ", this site has already followed epoch ", state_.coordinator_epoch(),
+                              ": an older copy of the coordinator's state is being served")}};
+  }
+  state_.set_coordinator_epoch(joined.context.coordinator_epoch());
+  state_.set_session_id(joined.context.session_id());
+  return Follow(joined.now, /*drive_again=*/true);
+}
+
+SiteMachine::Effects SiteMachine::On(const RoundChanged& changed) {
+  const bool again = drive_at_next_event_;
+  drive_at_next_event_ = false;
+  return Follow(changed.now, again);
+}
+
+SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again) {
+  silent_since_ms_ = -1;
+  if (now.refusal().code() != Refusal::NONE) return On(Refused{Operation::kWatch, now.refusal()});
+  const MessageContext& context = now.context();
+  if (context.run_id() != state_.run_id()) {
+    return {Fail{absl::StrCat("the coordinator speaks of run '", context.run_id(),
+                              "', this site accepted '", state_.run_id(), "'")}};
+  }
+  if (context.fragment_count() > 1) {
+    return {Fail{absl::StrCat("the round has ", context.fragment_count(),
+                              " fragments; this gate exchanges whole vectors: update it")}};
+  }
+  if (context.coordinator_epoch() < state_.coordinator_epoch()) {
+    return {Fail{absl::StrCat("the coordinator went back from epoch ", state_.coordinator_epoch(),
+                              " to ", context.coordinator_epoch())}};
+  }
+  // After a take-over the session is void.
+  if (context.coordinator_epoch() > state_.coordinator_epoch()) return {JoinRun{}};
+  switch (now.phase()) {
+    case RoundEvent::OPEN:
+      return FollowOpen(now, drive_again);
+    case RoundEvent::FINISHED:
+      return BeginFinish(now, drive_again);
+    case RoundEvent::HALTED:
+      return {Fail{absl::StrCat("the coordinator halted the run: ", now.reason())}};
+    default:
+      return {};
+  }
+}
+
+SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_again) {
+  if (state_.stage() == SiteState::WAITING || !SameRound(now, state_.round())) return Begin(now);
+  if (now.contribution_stored() && state_.stage() < SiteState::REPORTING) {
+    if (state_.stage() != SiteState::PUSHING)
+      return EndRound("the contribution was stored already");
+    state_.set_stage(SiteState::REPORTING);  // The reply to the push was lost.
+    return Drive();
+  }
+  return drive_again ? Drive() : Effects{};
+}
+
+SiteMachine::Effects SiteMachine::Begin(const RoundEvent& now) {
+  const std::string base = Hex(now.base_digest());
+  const bool formed_before =
+      state_.contribution_base() == base && state_.result().base_digest() == base;
+  *state_.mutable_round() = now;
+  state_.clear_outcome();
+  if (now.contribution_stored()) return EndRound("the contribution was stored already");
+  if (formed_before) {
+    // The round before was given up and opened again from the same base: the same bytes under the
+    // new round's number.
+    state_.set_stage(SiteState::FORMING);
+  } else {
+    state_.set_stage(SiteState::FETCHING);
+  }
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::BeginFinish(const RoundEvent& now, bool drive_again) {
+  if (state_.stage() == SiteState::FINISHED) return drive_again ? Drive() : Effects{};
+  const bool begun = state_.stage() == SiteState::FINISHING && SameRound(now, state_.round());
+  if (begun && !drive_again) return {};
+  *state_.mutable_round() = now;
+  state_.set_stage(SiteState::FINISHING);
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::Drive() {
+  const RoundEvent& round = state_.round();
+  switch (state_.stage()) {
+    case SiteState::FETCHING:
+    case SiteState::FINISHING: {
+      const bool delta =
+          !round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest();
+      return {FetchBase{round, delta}};
+    }
+    case SiteState::TRAINING:
+      return {WriteOrder{round}};
+    case SiteState::FORMING:
+      return {FormContribution{round, state_.result()}};
+    case SiteState::PUSHING:
+      return {PushContribution{round}};
+    case SiteState::REPORTING:
+      return {SendReport{round, state_.result()}};
+    case SiteState::FINISHED: {
+      const std::string why = absl::StrCat("the run is finished: ", round.round_count(), " rounds");
+      return {RecordFinal{round}, StopWorker{why}, LeaveRun{why}, Finish{}};
+    }
+    default:
+      return {};
+  }
+}
+
+SiteMachine::Effects SiteMachine::EndRound(std::string outcome) {
+  state_.set_stage(SiteState::DONE);
+  state_.set_outcome(std::move(outcome));
+  return {};
+}
+
+SiteMachine::Effects SiteMachine::On(const BaseFetched& fetched) {
+  if (fetched.digest != Hex(state_.round().base_digest())) return {};
+  if (state_.stage() == SiteState::FINISHING) {
+    state_.set_held_digest(fetched.digest);
+    state_.set_stage(SiteState::FINISHED);
+    return Drive();
+  }
+  if (state_.stage() != SiteState::FETCHING) return {};
+  state_.set_held_digest(fetched.digest);
+  state_.set_stage(SiteState::TRAINING);
+  return {WriteOrder{state_.round()}, CleanUp{state_.round().round(), {fetched.digest}}};
+}
+
+SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
+  if (state_.stage() != SiteState::TRAINING || seen.result.round() != state_.round().round())
+    return {};
+  if (seen.result.base_digest() != Hex(state_.round().base_digest())) {
+    return EndRound(
+        absl::StrCat("nothing sent: the worker's result is of base ", seen.result.base_digest()));
+  }
+  *state_.mutable_result() = seen.result;
+  state_.set_stage(SiteState::FORMING);
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
+  if (state_.stage() != SiteState::FORMING) return {};
+  Effects effects = EndRound(absl::StrCat("nothing sent: ", unusable.reason));
+  effects.push_back(Warn{absl::StrCat("round ", state_.round().round(),
+                                      ": the worker's result cannot be sent: ", unusable.reason)});
+  return effects;
+}
+
+SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
+  if (state_.stage() != SiteState::FORMING) return {};
+  const std::string base = Hex(state_.round().base_digest());
+  if (state_.contribution_base() == base && state_.contribution_blob() != formed.blob_digest) {
+    return {Fail{absl::StrCat("for base ", base, " contribution ", state_.contribution_blob(),
+                              " was formed before, now it is ", formed.blob_digest,
+                              ": the site vector changed on disk; nothing more is sent")}};
+  }
+  state_.set_contribution_base(base);
+  state_.set_contribution_blob(formed.blob_digest);
+  state_.set_contribution_bytes(formed.blob_bytes);
+  state_.set_stage(SiteState::PUSHING);
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::On(const ContributionStored& stored) {
+  if (state_.stage() != SiteState::PUSHING) return {};
+  if (stored.receipt_digest != state_.contribution_blob()) {
+    return {Fail{absl::StrCat("the coordinator's receipt names ", stored.receipt_digest,
+                              ", sent was ", state_.contribution_blob())}};
+  }
+  state_.set_stage(SiteState::REPORTING);
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::On(const Reported&) {
+  return state_.stage() == SiteState::REPORTING ? EndRound("stored") : Effects{};
+}
+
+SiteMachine::Effects SiteMachine::On(const Refused& refused) {
+  const std::string words = Words(refused.refusal);
+  const bool joining =
+      refused.operation == Operation::kJoin || refused.operation == Operation::kWatch;
+  if (refused.operation == Operation::kLeave) return {};
+  if (refused.refusal.code() == Refusal::SESSION_REPLACED) {
+    return {Fail{
+        absl::StrCat(words, " (another gate of this site has joined; the newest one goes on)")}};
+  }
+  if (joining || !ConcernsOneRound(refused.refusal.code())) {
+    return {Fail{absl::StrCat("the coordinator refused the ", OperationName(refused.operation),
+                              ": ", words)}};
+  }
+  const Warn warning{absl::StrCat("round ", state_.round().round(), ": ",
+                                  OperationName(refused.operation), " refused: ", words)};
+  if (refused.operation == Operation::kPull) {
+    drive_at_next_event_ =
+        true;  // The consensus moved on while it was fetched; the next event names the new one.
+    return {warning};
+  }
+  Effects effects = refused.operation == Operation::kPush
+                        ? EndRound(absl::StrCat("refused: ", words))
+                        : EndRound(absl::StrCat("stored; report refused: ", words));
+  effects.push_back(warning);
+  return effects;
+}
+
+SiteMachine::Effects SiteMachine::On(const OperationFailed& failed) {
+  if (failed.operation == Operation::kLeave) return {};
+  return {Fail{absl::StrCat("the ", OperationName(failed.operation), " failed: ", failed.reason)}};
+}
+
+SiteMachine::Effects SiteMachine::On(const ConnectionLost& lost) {
+  if (silent_since_ms_ < 0) silent_since_ms_ = now_ms_;
+  silence_reason_ = lost.reason;
+  return {};
+}
+
+SiteMachine::Effects SiteMachine::On(const WorkerGone& gone) {
+  if (state_.stage() >= SiteState::FINISHING) return {};
+  return {Fail{absl::StrCat("the worker is gone: ", gone.reason)}};
+}
+
+SiteMachine::Effects SiteMachine::On(const TimeAdvanced& time) {
+  now_ms_ = std::max(now_ms_, time.unix_ms);
+  if (silent_since_ms_ >= 0 && now_ms_ - silent_since_ms_ > limits_.silence_ms_max) {
+    return {Fail{absl::StrCat("no word from the coordinator for ",
+                              (now_ms_ - silent_since_ms_) / 1000, " s: ", silence_reason_)}};
+  }
+  const RoundEvent& round = state_.round();
+  if (state_.stage() == SiteState::TRAINING && round.deadline_unix_ms() > 0 &&
+      now_ms_ > round.deadline_unix_ms() && warned_late_round_ != round.round()) {
+    warned_late_round_ = round.round();
+    return {Warn{absl::StrCat("round ", round.round(),
+                              ": its deadline has passed and the worker has no result yet; "
+                              "the coordinator may go on without this site")}};
+  }
+  return {};
+}
+
+}  // namespace weft

@@ -1,0 +1,178 @@
+// The gate's side of the round protocol as a pure state machine: events in, effects out, no clock,
+// files or network. The mirror of the coordinator's round machine; design/CONSENSUS.md, "Round
+// machine".
+//
+//   SiteMachine machine(state, SiteLimits{});
+//   for (const SiteEffect& effect : machine.Step(Joined{context, now})) {
+//     // The driver writes machine.state() durably, then performs the effect and feeds back what
+//     came of it.
+//   }
+//
+// Equal state and equal events give equal effects. Every effect may be performed twice (a crash
+// repeats it): fetching what is there is a look, an order is the same file, a contribution the same
+// bytes.
+//
+// The rules it holds: one contribution for a base, ever (a reopened round of the same base gets the
+// same bytes); an older coordinator epoch, another run or a receipt for other bytes ends the gate;
+// a refusal that concerns one round ends that round only; the newest session of a site wins;
+// nothing waits beyond a bound. Thread-compatible.
+#ifndef WEFT_WORKER_CORE_SITE_MACHINE_H_
+#define WEFT_WORKER_CORE_SITE_MACHINE_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "worker/core/site_state.pb.h"
+
+namespace weft {
+
+enum class Operation { kJoin, kWatch, kPull, kPush, kReport, kLeave };
+absl::string_view OperationName(Operation operation);
+
+// ---- Events: what the driver saw.
+struct Started {};
+struct Joined {
+  MessageContext context;
+  RoundEvent now;
+};
+struct RoundChanged {
+  RoundEvent now;
+};
+struct BaseFetched {
+  std::string digest;  // hex
+};
+struct ResultSeen {
+  RoundResult result;
+};
+// The worker's result cannot be sent: a vector that is missing, damaged, of another layout or not
+// finite.
+struct ResultUnusable {
+  std::string reason;
+};
+struct ContributionFormed {
+  std::string blob_digest;  // hex
+  uint64_t blob_bytes = 0;
+};
+struct ContributionStored {
+  std::string receipt_digest;  // hex
+};
+struct Reported {};
+struct Refused {
+  Operation operation;
+  Refusal refusal;
+};
+// Tried again and again, as long as the driver's own bounds allow, and still not done.
+struct OperationFailed {
+  Operation operation;
+  std::string reason;
+};
+struct ConnectionLost {
+  std::string reason;
+};
+struct WorkerGone {
+  std::string reason;
+};
+struct TimeAdvanced {
+  int64_t unix_ms = 0;
+};
+using SiteEvent = std::variant<Started, Joined, RoundChanged, BaseFetched, ResultSeen,
+                               ResultUnusable, ContributionFormed, ContributionStored, Reported,
+                               Refused, OperationFailed, ConnectionLost, WorkerGone, TimeAdvanced>;
+
+// ---- Effects: what the driver is to do, in this order.
+struct JoinRun {};
+struct FetchBase {
+  RoundEvent round;
+  bool delta = false;  // the site holds what the delta is applied to
+};
+struct WriteOrder {
+  RoundEvent round;
+};
+struct FormContribution {
+  RoundEvent round;
+  RoundResult result;
+};
+struct PushContribution {
+  RoundEvent round;
+};
+struct SendReport {
+  RoundEvent round;
+  RoundResult result;
+};
+// Rounds before this one are over; `keep` (hex) are digests still needed.
+struct CleanUp {
+  uint64_t round = 0;
+  std::vector<std::string> keep;
+};
+struct RecordFinal {
+  RoundEvent round;
+};
+struct StopWorker {
+  std::string reason;
+};
+struct LeaveRun {
+  std::string reason;
+};
+struct Warn {
+  std::string words;
+};
+struct Finish {};
+struct Fail {
+  std::string reason;
+};
+using SiteEffect =
+    std::variant<JoinRun, FetchBase, WriteOrder, FormContribution, PushContribution, SendReport,
+                 CleanUp, RecordFinal, StopWorker, LeaveRun, Warn, Finish, Fail>;
+
+struct SiteLimits {
+  int64_t silence_ms_max = int64_t{24} * 3600 * 1000;  // without any word from the coordinator
+};
+
+class SiteMachine {
+ public:
+  SiteMachine(SiteState state, SiteLimits limits) : state_(std::move(state)), limits_(limits) {}
+
+  std::vector<SiteEffect> Step(const SiteEvent& event);
+  const SiteState& state() const { return state_; }
+
+ private:
+  using Effects = std::vector<SiteEffect>;
+  Effects On(const Started&);
+  Effects On(const Joined&);
+  Effects On(const RoundChanged&);
+  Effects On(const BaseFetched&);
+  Effects On(const ResultSeen&);
+  Effects On(const ResultUnusable&);
+  Effects On(const ContributionFormed&);
+  Effects On(const ContributionStored&);
+  Effects On(const Reported&);
+  Effects On(const Refused&);
+  Effects On(const OperationFailed&);
+  Effects On(const ConnectionLost&);
+  Effects On(const WorkerGone&);
+  Effects On(const TimeAdvanced&);
+
+  Effects Follow(const RoundEvent& now, bool drive_again);
+  Effects FollowOpen(const RoundEvent& now, bool drive_again);
+  Effects Begin(const RoundEvent& now);
+  Effects BeginFinish(const RoundEvent& now, bool drive_again);
+  // The effects that the present stage stands for.
+  Effects Drive();
+  Effects EndRound(std::string outcome);
+
+  SiteState state_;
+  SiteLimits limits_;
+  // Not kept over a restart: a restart joins and drives its stage again anyway.
+  int64_t now_ms_ = 0;
+  int64_t silent_since_ms_ = -1;
+  std::string silence_reason_;
+  bool drive_at_next_event_ = false;
+  uint64_t warned_late_round_ = UINT64_MAX;
+};
+
+}  // namespace weft
+
+#endif  // WEFT_WORKER_CORE_SITE_MACHINE_H_
