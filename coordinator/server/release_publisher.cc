@@ -1,12 +1,12 @@
 #include "coordinator/server/release_publisher.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
@@ -146,21 +146,14 @@ std::string ModelCard(const RunManifest& manifest, const Release& release) {
   return card;
 }
 
-absl::StatusOr<std::string> SumsOf(const std::string& folder) {
-  std::vector<std::string> names;
+// What a publisher that was killed has left: a folder is given its name last.
+void RemoveUnfinished(const std::string& releases) {
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    names.push_back(entry.path().filename().string());
+  for (const fs::directory_entry& entry : fs::directory_iterator(releases, error)) {
+    if (absl::EndsWith(entry.path().filename().string(), kTemporarySuffix)) {
+      fs::remove_all(entry.path(), error);
+    }
   }
-  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
-  std::sort(names.begin(), names.end());
-  std::string sums;
-  for (const std::string& name : names) {
-    const absl::StatusOr<Digest> digest = Sha256OfFile(absl::StrCat(folder, "/", name));
-    if (!digest.ok()) return digest.status();
-    absl::StrAppend(&sums, ToHex(*digest), "  ", name, "\n");
-  }
-  return sums;
 }
 
 }  // namespace
@@ -179,27 +172,14 @@ absl::Status WriteRelease(const std::string& releases, const RunManifest& manife
   const absl::StatusOr<ParameterVector> vector = ReadParameters(release.vector_path, *layout);
   if (!vector.ok()) return vector.status();
 
-  // Made under another name, because the sums can only be taken of files that are there.
-  const std::string staging = folder + ".staging";
-  std::error_code error;
-  fs::remove_all(staging, error);
   if (absl::Status status = MakeDirectories(releases); !status.ok()) return status;
+  RemoveUnfinished(releases);
   const std::vector<File> files = {{"README.md", ModelCard(manifest, release)},
                                    {"LICENSE", LicenseText(manifest)},
                                    {"run_manifest.textproto", manifest_text},
                                    {"rounds.jsonl", PrintRounds(release)},
                                    {"training_log.jsonl", PrintTrainingLog(release)}};
-  absl::Status status =
-      WriteHuggingFaceFolder(staging, manifest.model(), vector->span(), tokenizer_folder, files);
-  if (!status.ok()) return status;
-  const absl::StatusOr<std::string> sums = SumsOf(staging);
-  if (!sums.ok()) return sums.status();
-  status = WriteFileDurably(staging + "/SHA256SUMS", *sums);
-  if (!status.ok()) return status;
-  if (rename(staging.c_str(), folder.c_str()) != 0) {
-    return ErrnoStatus("cannot give the release its name", folder);
-  }
-  return SyncDirectory(releases);
+  return WriteHuggingFaceFolder(folder, manifest.model(), vector->span(), tokenizer_folder, files);
 }
 
 }  // namespace weft

@@ -121,12 +121,13 @@ TEST_F(ReleasePublisherTest, TheLogsSayWhatHappened) {
 }
 
 TEST_F(ReleasePublisherTest, AReleaseIsMadeOnceAndWhatACrashLeftIsReplaced) {
-  ASSERT_TRUE(MakeDirectories(folder_ / "releases/round-000008.staging").ok());
+  ASSERT_TRUE(MakeDirectories(folder_ / "releases/round-000008.77.tmp").ok());
   ASSERT_TRUE(Write().ok());
   const std::string card = Content("README.md");
   manifest_.set_description("Another one.");
   ASSERT_TRUE(Write().ok());
   EXPECT_EQ(Content("README.md"), card);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "releases"), {}), 1);
 }
 
 }  // namespace
