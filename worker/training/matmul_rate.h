@@ -1,0 +1,15 @@
+// What the machine's matrix products reach: the floor that a training step is held against.
+#ifndef WEFT_WORKER_TRAINING_MATMUL_RATE_H_
+#define WEFT_WORKER_TRAINING_MATMUL_RATE_H_
+
+#include <cstdint>
+
+namespace weft {
+
+// Floating-point operations a second of the fp32 product [m, k] x [k, n], by LibTorch with the
+// threads that are set: the best of a few tries.
+double MatmulRate(int64_t m, int64_t k, int64_t n);
+
+}  // namespace weft
+
+#endif  // WEFT_WORKER_TRAINING_MATMUL_RATE_H_
