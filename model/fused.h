@@ -9,7 +9,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 namespace weft {
+
+// x [N, in] times weight^T [in, out], plus `residual` [N, out] where that is given. The weight is
+// a leaf whose gradient is there already: backward adds to it in place.
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
+                  const std::optional<at::Tensor>& residual = std::nullopt);
 
 // x [N, d] / sqrt(mean(x^2) + epsilon) * weight [d], by rows (Zhang and Sennrich 2019, equation 4).
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon);

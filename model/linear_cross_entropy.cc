@@ -5,10 +5,11 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+
+#include "model/matmul.h"
 
 namespace weft {
 namespace {
@@ -17,6 +18,12 @@ namespace {
 // enough at any.
 int64_t RowsPerBlock(int64_t vocabulary) {
   return std::clamp<int64_t>((int64_t{1} << 19) / vocabulary, 64, 1024);
+}
+
+at::Tensor BlockLogits(const at::Tensor& x, const at::Tensor& head) {
+  at::Tensor logits = at::empty({x.size(0), head.size(0)}, x.options());
+  MatMul(x, head.t(), 0, logits);
+  return logits;
 }
 
 }  // namespace
@@ -32,14 +39,13 @@ float LinearCrossEntropy(const at::Tensor& hidden, const at::Tensor& head,
     const int64_t count = std::min(block, rows - begin);
     const at::Tensor x = hidden.narrow(0, begin, count);
     const at::Tensor target = targets.narrow(0, begin, count).unsqueeze(1);
-    const at::Tensor log_p = at::log_softmax(at::mm(x, head.t()), -1);
+    const at::Tensor log_p = at::log_softmax(BlockLogits(x, head), -1);
     loss.sub_(log_p.gather(1, target).sum(at::kDouble));
     at::Tensor gradient = log_p.exp_();  // (softmax - one-hot) / rows
     gradient.scatter_add_(1, target, at::full({count, 1}, -1.0f, gradient.options()));
     gradient.mul_(1.0 / static_cast<double>(rows));
-    at::Tensor out = hidden_gradient->narrow(0, begin, count);
-    at::mm_out(out, gradient, head);
-    head_gradient->addmm_(gradient.t(), x);
+    MatMul(gradient, head, 0, hidden_gradient->narrow(0, begin, count));
+    MatMul(gradient.t(), x, 1, *head_gradient);
   }
   return static_cast<float>(loss.item<double>() / static_cast<double>(rows));
 }
@@ -50,7 +56,7 @@ at::Tensor LinearLogProbabilities(const at::Tensor& hidden, const at::Tensor& he
   at::Tensor out = at::empty({rows}, hidden.options());
   for (int64_t begin = 0; begin < rows; begin += block) {
     const int64_t count = std::min(block, rows - begin);
-    const at::Tensor logits = at::mm(hidden.narrow(0, begin, count), head.t());
+    const at::Tensor logits = BlockLogits(hidden.narrow(0, begin, count), head);
     const at::Tensor target = targets.narrow(0, begin, count).unsqueeze(1);
     out.narrow(0, begin, count).copy_(at::log_softmax(logits, -1).gather(1, target).squeeze(1));
   }

@@ -1,9 +1,7 @@
 #include "model/transformer_graph.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -109,7 +107,7 @@ at::Tensor Graph::View(const ParameterLayout& layout, const std::string& first, 
 at::Tensor Graph::Attention(const LayerWeights& layer, const at::Tensor& x, int64_t batch,
                             int64_t length, LayerCache* cache, int64_t past) const {
   const at::Tensor projected =
-      at::linear(x, layer.qkv).view({batch, length, heads_ + 2 * kv_heads_, head_dimension_});
+      Linear(x, layer.qkv).view({batch, length, heads_ + 2 * kv_heads_, head_dimension_});
   const HeadShape shape{heads_, kv_heads_, epsilon_};
   const at::Tensor turned =
       NormAndRotateHeads(projected, layer.q_norm, layer.k_norm, cosine_.narrow(0, past, length),
@@ -143,9 +141,9 @@ at::Tensor Graph::Hidden(const at::Tensor& tokens, std::vector<LayerCache>* cach
     LayerCache* cache = caches == nullptr ? nullptr : &(*caches)[i];
     const at::Tensor attended =
         Attention(layer, RmsNorm(x, layer.input_norm, epsilon_), batch, length, cache, past);
-    x = at::addmm(x, attended, layer.output.t());
+    x = Linear(attended, layer.output, x);
     const at::Tensor normed = RmsNorm(x, layer.mlp_norm, epsilon_);
-    x = at::addmm(x, SwiGlu(at::linear(normed, layer.gate_up)), layer.down.t());
+    x = Linear(SwiGlu(Linear(normed, layer.gate_up)), layer.down, x);
   }
   return RmsNorm(x, final_norm_, epsilon_);
 }
