@@ -59,6 +59,20 @@ absl::StatusOr<ParameterVector> InitialVector(const IslandOptions& island,
   return std::move(model->vector);
 }
 
+// The folder's tokenizer goes into the output: better refused before the training than after it.
+absl::Status CheckTokenizer(const IslandOptions& island, const std::string& expected_sha256) {
+  for (const char* name : kTokenizerFiles) {
+    const std::string path = absl::StrCat(island.initial, "/", name);
+    const absl::StatusOr<Digest> digest = Sha256OfFile(path);
+    if (!digest.ok()) return digest.status();
+    if (absl::string_view(name) == "tokenizer.model" && ToHex(*digest) != expected_sha256) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": its SHA-256 is ", ToHex(*digest),
+                                                     ", the manifest's is ", expected_sha256));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // A trainer at the beginning, or where the newest checkpoint stands.
 absl::Status BeginOrResume(const IslandOptions& island, const RoundOrder& order,
                            CheckpointFolder* checkpoints, Reporter* reporter, Trainer* trainer) {
@@ -121,6 +135,9 @@ absl::Status RunIsland(const IslandOptions& given, const WorkerOptions& options,
   }
   absl::StatusOr<RoundOrder> order = IslandOrder(island);
   if (!order.ok()) return order.status();
+  if (absl::Status status = CheckTokenizer(island, order->tokenizer_sha256()); !status.ok()) {
+    return status;
+  }
   if (absl::Status status = MakeDirectories(work); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<WorkerLock>> lock = WorkerLock::Acquire(work + "/worker.lock");
   if (!lock.ok()) return lock.status();
