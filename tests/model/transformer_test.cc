@@ -72,6 +72,19 @@ TEST_P(TransformerForms, GradientsDoNotPileUpAndCallsRepeatTheirBits) {
   EXPECT_EQ(std::vector<float>(model_->gradients(), model_->gradients() + vector_.size()), first);
 }
 
+TEST_P(TransformerForms, ThreadsAgreeWithinRoundingAndRepeatTheirBits) {
+  const float loss = model_->LossAndGradients(tokens_, targets_, 3, 20);
+  const std::vector<float> alone(model_->gradients(), model_->gradients() + vector_.size());
+  SetComputeThreads(2);
+  EXPECT_NEAR(model_->LossAndGradients(tokens_, targets_, 3, 20), loss, 1e-5);
+  const std::vector<float> shared(model_->gradients(), model_->gradients() + vector_.size());
+  model_->LossAndGradients(tokens_, targets_, 3, 20);
+  const std::vector<float> again(model_->gradients(), model_->gradients() + vector_.size());
+  SetComputeThreads(1);
+  EXPECT_EQ(again, shared);
+  for (size_t i = 0; i < alone.size(); ++i) ASSERT_NEAR(shared[i], alone[i], 1e-5f) << i;
+}
+
 TEST_P(TransformerForms, LaterTokensDoNotChangeEarlierLogits) {
   std::vector<int32_t> tokens = RandomTokens(30, 4);
   const std::vector<float> before = model_->Logits(tokens);
