@@ -9,9 +9,9 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "eval/unicode.h"
 #include "eval/windows.h"
 #include "proto/durable_file.h"
+#include "tokenizer/utf8.h"
 
 namespace weft {
 namespace {
@@ -55,9 +55,10 @@ void ScaleBytes(uint64_t bytes, std::vector<RatioTerm>* terms) {
 
 absl::StatusOr<Text> MakeText(std::string name, std::string path, absl::string_view content,
                               Documents documents) {
-  if (const auto at = FirstInvalidUtf8(content)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": not UTF-8 at byte ", *at, "; convert the text, for example with iconv -t UTF-8"));
+  if (const size_t sound = ValidUtf8Prefix(content); sound < content.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": not UTF-8 at byte ", sound,
+                     "; convert the text, for example with iconv -t UTF-8"));
   }
   Text text{.name = std::move(name),
             .path = std::move(path),

@@ -2,25 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <string>
-
 namespace weft {
 namespace {
-
-TEST(UnicodeTest, FindsTheFirstByteThatIsNotUtf8) {
-  EXPECT_EQ(FirstInvalidUtf8(""), std::nullopt);
-  EXPECT_EQ(FirstInvalidUtf8("Grüße, 世界 🙂 \xED\x9F\xBF \xF4\x8F\xBF\xBF"), std::nullopt);
-  EXPECT_EQ(FirstInvalidUtf8(std::string("a\0b", 3)), std::nullopt);
-  EXPECT_EQ(FirstInvalidUtf8("ab\xFFzz"), 2u);
-  EXPECT_EQ(FirstInvalidUtf8("ü\x80"), 2u);             // a continuation without its lead
-  EXPECT_EQ(FirstInvalidUtf8("a\xE4\xB8"), 1u);         // cut off
-  EXPECT_EQ(FirstInvalidUtf8("\xC0\x80"), 0u);          // overlong
-  EXPECT_EQ(FirstInvalidUtf8("\xE0\x80\x80"), 0u);      // overlong
-  EXPECT_EQ(FirstInvalidUtf8("\xF0\x80\x80\x80"), 0u);  // overlong
-  EXPECT_EQ(FirstInvalidUtf8("\xED\xA0\x80"), 0u);      // surrogate
-  EXPECT_EQ(FirstInvalidUtf8("\xF4\x90\x80\x80"), 0u);  // above U+10FFFF
-  EXPECT_EQ(FirstInvalidUtf8("\xF5\x80\x80\x80"), 0u);
-}
 
 TEST(UnicodeTest, CountsCharactersNotBytes) {
   EXPECT_EQ(CharacterCount(""), 0);
