@@ -1,9 +1,10 @@
 # How our own code is compiled. Third parties come in as SYSTEM headers and keep their own flags.
 
 # Two machines must agree on every bit of a consensus: no fused multiply-add unless it is written.
-add_compile_options(-ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+# (nvcc takes none of these flags; its own are with weft_kernels_cuda.)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off;-Wall;-Wextra;-Wno-unused-parameter;-Wno-missing-field-initializers>")
 if(WEFT_WERROR)
-  add_compile_options(-Werror)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
 
 find_program(CCACHE ccache)

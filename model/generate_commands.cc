@@ -4,7 +4,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -15,6 +14,7 @@
 #include "model/transformer.h"
 #include "proto/durable_file.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8.h"
 
 namespace weft {
 namespace {
@@ -35,27 +35,35 @@ absl::StatusOr<std::unique_ptr<Transformer>> LoadModel(const Options& options) {
   return transformer;
 }
 
-// Prints the text of the tokens so far, but for a character whose bytes have not all come yet.
+// Prints the text of the tokens as they come. A token can be one byte of a character: bytes wait
+// until their character is whole; those that never make one are printed as U+FFFD.
 class TextStream {
  public:
   explicit TextStream(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {}
   void Add(int32_t token) {
     tokens_.push_back(token);
-    const std::string text = tokenizer_->Decode(tokens_);
-    constexpr absl::string_view kReplacement = "\xef\xbf\xbd";
-    if (absl::EndsWith(text, kReplacement)) return;
-    Print(text);
+    Print(/*last=*/false);
   }
   void Finish() {
-    Print(tokenizer_->Decode(tokens_));
+    Print(/*last=*/true);
     std::cout << std::endl;
   }
 
  private:
-  void Print(const std::string& text) {
-    if (text.size() <= printed_) return;
-    std::cout << text.substr(printed_) << std::flush;
-    printed_ = text.size();
+  void Print(bool last) {
+    constexpr size_t kCharacterBytesMax = 4;
+    const std::string text = tokenizer_->Decode(tokens_);
+    while (printed_ < text.size()) {
+      const absl::string_view rest = absl::string_view(text).substr(printed_);
+      const size_t sound = ValidUtf8Prefix(rest);
+      std::cout << rest.substr(0, sound);
+      printed_ += sound;
+      if (sound == rest.size()) break;
+      if (!last && rest.size() - sound < kCharacterBytesMax) break;
+      std::cout << "\xef\xbf\xbd";
+      ++printed_;
+    }
+    std::cout << std::flush;
   }
   const Tokenizer* tokenizer_;
   std::vector<int32_t> tokens_;
