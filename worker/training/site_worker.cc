@@ -29,7 +29,12 @@ absl::Status SiteWorker::Prepare() {
   absl::StatusOr<SiteDirectory> site = SiteDirectory::Open(site_directory_);
   if (!site.ok()) return site.status();
   site_ = std::make_unique<SiteDirectory>(*std::move(site));
+  // A gate takes the lock for an instant, to see whether a worker has it: one that has it stays.
   absl::StatusOr<std::unique_ptr<WorkerLock>> lock = site_->AcquireWorkerLock();
+  for (int again = 0; absl::IsAlreadyExists(lock.status()) && again < 3; ++again) {
+    std::this_thread::sleep_for(kPoll);
+    lock = site_->AcquireWorkerLock();
+  }
   if (!lock.ok()) return lock.status();
   lock_ = *std::move(lock);
   absl::StatusOr<TrainingLog> log = TrainingLog::Open(site_->training_log());

@@ -48,6 +48,7 @@ void AddWorkerOptions(CLI::App* command, CommandLine* line) {
   command
       ->add_option("--data", line->worker.data,
                    "A folder of token shards (weft-tokenizer prepare); may be given again")
+      ->check(CLI::ExistingDirectory)
       ->required();
   command->add_option("--threads", line->threads, "Threads for one operation")
       ->check(CLI::Range(1, 4096))
@@ -76,8 +77,11 @@ void AddRun(CLI::App* app, CommandLine* line) {
 void AddIsland(CLI::App* app, CommandLine* line) {
   CLI::App* island = app->add_subcommand(
       "island", "Train alone from a run's manifest: no gate, no coordinator, no consensus");
-  island->add_option("--manifest", line->island.manifest, "RunManifest, text format")->required();
+  island->add_option("--manifest", line->island.manifest, "RunManifest, text format")
+      ->check(CLI::ExistingFile)
+      ->required();
   island->add_option("--initial", line->island.initial, "Hugging Face folder to start from")
+      ->check(CLI::ExistingDirectory)
       ->required();
   island->add_option("--site", line->island.site, "The site's name: part of its data order's key")
       ->required();

@@ -115,6 +115,25 @@ TEST_F(IslandTest, ATerminatedIslandSaysHowToGoOn) {
   EXPECT_THAT(Text(log), HasSubstr("the same command goes on"));
 }
 
+TEST_F(IslandTest, WaitsForItsTurnWhenAnotherHasTheOnlySlot) {
+  const auto with_slot = [&](const std::string& out, const std::string& steps) {
+    std::vector<std::string> arguments = IslandArguments(out);
+    arguments.insert(arguments.end(),
+                     {"--steps", steps, "--slots", folder_ / "slots", "--slot-count", "1"});
+    return arguments;
+  };
+  Worker first(with_slot("first", "1000000"), folder_ / "first.log");
+  ASSERT_TRUE(Eventually([&] { return Lines(folder_ / "first.training/training_log.jsonl") > 0; }));
+  Worker second(with_slot("second", "5"), folder_ / "second.log");
+  ASSERT_TRUE(Eventually([&] {
+    return Text(folder_ / "second.log").find("waiting for one of 1 compute slots") !=
+           std::string::npos;
+  }));
+  EXPECT_EQ(Lines(folder_ / "second.training/training_log.jsonl"), 0);
+  first.Kill();
+  EXPECT_EQ(second.Wait(), 0) << Text(folder_ / "second.log");
+}
+
 // Said before the training, not after it.
 TEST_F(IslandTest, RefusesAnInitialFolderThatIsNotTheManifests) {
   const std::string log = folder_ / "island.log";
