@@ -1,0 +1,89 @@
+// Bytes a second of the kernels over arrays in memory and in the cache, each back end's best
+// instruction set beside the reference; a copy of the same bytes is the floor.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/optimizer_step.h"
+#include "kernels/quantize.h"
+#include "kernels/vector_ops.h"
+
+namespace weft::kernels {
+namespace {
+
+void SetBytes(benchmark::State& state, size_t bytes_per_element) {
+  state.SetBytesProcessed(state.iterations() * state.range(0) *
+                          static_cast<int64_t>(bytes_per_element));
+}
+
+void Copy(benchmark::State& state) {
+  const size_t n = state.range(0);
+  std::vector<float> x(n, 1), y(n);
+  for (auto _ : state) {
+    std::memcpy(y.data(), x.data(), n * sizeof(float));
+    benchmark::ClobberMemory();
+  }
+  SetBytes(state, 8);
+}
+
+template <auto kFunction>
+void Accumulate(benchmark::State& state) {
+  const size_t n = state.range(0);
+  const std::vector<float> x(n, 1);
+  std::vector<double> sum(n);
+  for (auto _ : state) {
+    kFunction(0.5, x.data(), n, sum.data());
+    benchmark::ClobberMemory();
+  }
+  SetBytes(state, 20);
+}
+
+template <auto kFunction>
+void Distance(benchmark::State& state) {
+  const size_t n = state.range(0);
+  const std::vector<float> x(n, 1), y(n, 2);
+  for (auto _ : state) benchmark::DoNotOptimize(kFunction(x.data(), y.data(), n));
+  SetBytes(state, 8);
+}
+
+template <auto kFunction>
+void Encode(benchmark::State& state) {
+  const size_t n = state.range(0);
+  const std::vector<float> x(n, 1), y(n, 2);
+  std::vector<uint16_t> delta(n);
+  for (auto _ : state) {
+    kFunction(x.data(), y.data(), n, delta.data());
+    benchmark::ClobberMemory();
+  }
+  SetBytes(state, 10);
+}
+
+template <auto kFunction>
+void Step(benchmark::State& state) {
+  const size_t n = state.range(0);
+  const std::vector<float> gradient(n, 0.1f), base(n, 1);
+  std::vector<float> w(n, 1), m(n), v(n);
+  AdamWStep options{.learning_rate = 1e-3f, .weight_decay = 0.1f, .rho = 0.1f};
+  for (auto _ : state) {
+    kFunction(options, gradient.data(), base.data(), n, w.data(), m.data(), v.data());
+    ++options.step;
+  }
+  SetBytes(state, 32);
+}
+
+#define SIZES Arg(1 << 14)->Arg(1 << 24)
+BENCHMARK(Copy)->SIZES;
+BENCHMARK(Accumulate<&AccumulateWeighted>)->SIZES;
+BENCHMARK(Accumulate<&reference::AccumulateWeighted>)->SIZES;
+BENCHMARK(Distance<&SquaredDistance>)->SIZES;
+BENCHMARK(Distance<&reference::SquaredDistance>)->SIZES;
+BENCHMARK(Encode<&EncodeDeltaBf16>)->SIZES;
+BENCHMARK(Encode<&reference::EncodeDeltaBf16>)->SIZES;
+BENCHMARK(Step<&AdamW>)->SIZES;
+BENCHMARK(Step<&reference::AdamW>)->SIZES;
+
+}  // namespace
+}  // namespace weft::kernels
+
+BENCHMARK_MAIN();
