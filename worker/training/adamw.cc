@@ -1,8 +1,16 @@
 #include "worker/training/adamw.h"
 
+#include <ATen/Parallel.h>
+
 #include "kernels/optimizer_step.h"
 
 namespace weft {
+namespace {
+
+// Elements for which another thread pays: about a millisecond of memory traffic.
+constexpr int64_t kShareMin = int64_t{1} << 18;
+
+}  // namespace
 
 AdamW::AdamW(const ParameterLayout& layout)
     : m_(layout.element_count()), v_(layout.element_count()) {
@@ -27,9 +35,13 @@ void AdamW::Step(const InnerTraining& training, const InnerStep& step) {
   options.step = ++steps_;
   for (const Range& range : ranges_) {
     options.weight_decay = range.decayed ? static_cast<float>(training.weight_decay()) : 0.0f;
-    const float* base = step.base == nullptr ? nullptr : step.base + range.offset;
-    kernels::AdamW(options, step.gradient + range.offset, base, range.size, step.w + range.offset,
-                   m_.data() + range.offset, v_.data() + range.offset);
+    // Elements do not depend on each other: any number of threads gives the same bits.
+    at::parallel_for(
+        0, static_cast<int64_t>(range.size), kShareMin, [&](int64_t begin, int64_t end) {
+          const uint64_t i = range.offset + begin;
+          kernels::AdamW(options, step.gradient + i, step.base == nullptr ? nullptr : step.base + i,
+                         end - begin, step.w + i, m_.data() + i, v_.data() + i);
+        });
   }
 }
 

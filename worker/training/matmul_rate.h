@@ -6,8 +6,9 @@
 
 namespace weft {
 
-// Floating-point operations a second of the fp32 product [m, k] x [k, n], by LibTorch with the
-// threads that are set: the best of a few tries.
+// Floating-point operations a second of the fp32 product [m, k] x [k, n] with the threads that are
+// set: the best of a few tries of the model's product (model/matmul.h) and of LibTorch's own, so
+// that the floor does not fall with a bad choice of ours.
 double MatmulRate(int64_t m, int64_t k, int64_t n);
 
 }  // namespace weft
