@@ -1,0 +1,86 @@
+"""What came out of the demo: scores by weft-eval, the table for people, summary.json for scripts."""
+
+import concurrent.futures
+import json
+import os
+from pathlib import Path
+
+CONSENSUS, POOLED_TRAINING = "consensus", "pooled_training"
+
+
+def evaluate(run, texts, models, cores):
+    """Scores every model on every site's held-out text; `models` is {name: folder}. {model: report of weft-eval}"""
+    out = run.work / "evaluation"
+    out.mkdir(exist_ok=True)
+
+    def score(model):
+        report = out / (model.replace(":", "-") + ".json")
+        arguments = [part for text in texts for part in ("--text", f"{text.name}={text.held_out}")]
+        arguments += [part for text in texts if text.questions for part in ("--questions", f"{text.name}={text.questions}")]
+        run.call("weft-eval", "run", "--model", models[model], "--threads", 1, "--json", report, *arguments, timeout=600)
+        return json.loads(report.read_text())
+
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        return dict(zip(models, pool.map(score, models)))
+
+
+def summarise(reports, bytes_left, rounds, release, seconds):
+    bits = {model: {**{text["name"]: text["bits_per_byte"] for text in report["texts"]},
+                    "pooled": report["pooled"]["bits_per_byte"]} for model, report in reports.items()}
+    facts = {model: {questions["name"]: questions["acc"] for questions in report.get("questions", [])}
+             for model, report in reports.items() if report.get("questions")}
+    return {"held_out_bits_per_byte": bits, "facts": facts, "bytes_left": bytes_left, "rounds": rounds,
+            "release": str(release), "seconds": round(seconds, 1)}
+
+
+def _rows(table, title_of):
+    columns = list(next(iter(table.values())))
+    widths = [max(12, len(column) + 2) for column in columns]
+    head = " " * 34 + "".join(f"{title_of.get(column, column):>{width}}" for column, width in zip(columns, widths))
+    rows = [head]
+    for model, scores in table.items():
+        rows.append(f"  {title_of.get(model, model):<32}" +
+                    "".join(f"{scores[column]:>{width}}" for column, width in zip(columns, widths)))
+    return "\n".join(rows)
+
+
+def table(summary, answers):
+    """`answers`: how many a question of facts offers."""
+    titles = {CONSENSUS: "the consensus", POOLED_TRAINING: "all text trained in one place", "pooled": "all"}
+    for model in summary["held_out_bits_per_byte"]:
+        if model.startswith("alone:"):
+            titles[model] = f"{model[len('alone:'):]} alone"
+    bits = {model: {name: f"{value:.3f}" for name, value in scores.items()}
+            for model, scores in summary["held_out_bits_per_byte"].items()}
+    parts = ["Bits per byte on held-out text of each site, and of all of them (lower is better):", _rows(bits, titles)]
+    if summary["facts"]:
+        shares = {model: {name: f"{100 * value:.0f} %" for name, value in scores.items()}
+                  for model, scores in summary["facts"].items()}
+        parts += ["", f"Which facts each model knows: held-out questions answered, of each region (guessing: "
+                      f"{100 / answers:.0f} %):", _rows(shares, titles)]
+    left = ", ".join(f"{site} {count:,}" for site, count in summary["bytes_left"].items())
+    parts += ["", f"Bytes that left each site over {summary['rounds']} rounds, by its ledger: {left}."]
+    return "\n".join(parts)
+
+
+def _shown(path):
+    """A path as short as it can be typed here."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def next_steps(run, release, prompt):
+    """What to type next."""
+    folder = _shown(Path(run.work) / release)
+    quoted = prompt.replace("'", "'\\''")
+    return f"""The release, an ordinary Hugging Face folder: {folder}
+
+Generate text from it:
+  {_shown(run.program('weft-model'))} generate --model {folder} --prompt '{quoted}' --tokens 40
+
+Load it in Python (with the packages torch and transformers):
+  from transformers import AutoModelForCausalLM, AutoTokenizer
+  model = AutoModelForCausalLM.from_pretrained({folder!r})
+  tokenizer = AutoTokenizer.from_pretrained({folder!r})
+  inputs = tokenizer({prompt!r}, return_tensors="pt")
+  print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))"""
