@@ -33,6 +33,13 @@ def summarise(reports, bytes_left, rounds, release, seconds):
             "release": str(release), "seconds": round(seconds, 1)}
 
 
+def write(path, summary):
+    """Whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.rename(path)
+
+
 def _rows(table, title_of):
     columns = list(next(iter(table.values())))
     widths = [max(12, len(column) + 2) for column in columns]
