@@ -19,8 +19,8 @@ import demo_text
 from local_run import LocalRun, ProgramFailed
 
 # About a million parameters, and training that two slow cores do in minutes.
-MODEL = ("--hidden", 128, "--layers", 4, "--heads", 4, "--key-value-heads", 2, "--head-dimension", 32,
-         "--intermediate", 320, "--context", 128)
+MODEL = ("--hidden", 128, "--layers", 4, "--heads", 4, "--kv-heads", 2, "--head-dimension", 32,
+         "--intermediate", 384, "--context", 128)
 VOCABULARY_INVENTED, VOCABULARY_REAL = 1024, 2048
 BATCH, SEQUENCE = 4, 128
 INNER_STEPS = 16  # of a round: short exchanges keep sites of different languages together
