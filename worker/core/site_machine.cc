@@ -5,7 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
-namespace weft {
+namespace weft::site {
 namespace {
 
 std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
@@ -109,11 +109,13 @@ SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again
 }
 
 SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_again) {
-  if (state_.stage() == SiteState::WAITING || !SameRound(now, state_.round())) return Begin(now);
-  if (now.contribution_stored() && state_.stage() < SiteState::REPORTING) {
-    if (state_.stage() != SiteState::PUSHING)
+  if (state_.stage() == GateState::WAITING || !SameRound(now, state_.round())) return Begin(now);
+  // A site that came too late for the round is invited when the round is extended.
+  if (state_.round().contribution_stored() && !now.contribution_stored()) return Begin(now);
+  if (now.contribution_stored() && state_.stage() < GateState::REPORTING) {
+    if (state_.stage() != GateState::PUSHING)
       return EndRound("the contribution was stored already");
-    state_.set_stage(SiteState::REPORTING);  // The reply to the push was lost.
+    state_.set_stage(GateState::REPORTING);  // The reply to the push was lost.
     return Drive();
   }
   return drive_again ? Drive() : Effects{};
@@ -125,44 +127,45 @@ SiteMachine::Effects SiteMachine::Begin(const RoundEvent& now) {
       state_.contribution_base() == base && state_.result().base_digest() == base;
   *state_.mutable_round() = now;
   state_.clear_outcome();
-  if (now.contribution_stored()) return EndRound("the contribution was stored already");
+  if (now.contribution_stored())
+    return EndRound("nothing is wanted from this site: " + now.reason());
   if (formed_before) {
     // The round before was given up and opened again from the same base: the same bytes under the
     // new round's number.
-    state_.set_stage(SiteState::FORMING);
+    state_.set_stage(GateState::FORMING);
   } else {
-    state_.set_stage(SiteState::FETCHING);
+    state_.set_stage(GateState::FETCHING);
   }
   return Drive();
 }
 
 SiteMachine::Effects SiteMachine::BeginFinish(const RoundEvent& now, bool drive_again) {
-  if (state_.stage() == SiteState::FINISHED) return drive_again ? Drive() : Effects{};
-  const bool begun = state_.stage() == SiteState::FINISHING && SameRound(now, state_.round());
+  if (state_.stage() == GateState::FINISHED) return drive_again ? Drive() : Effects{};
+  const bool begun = state_.stage() == GateState::FINISHING && SameRound(now, state_.round());
   if (begun && !drive_again) return {};
   *state_.mutable_round() = now;
-  state_.set_stage(SiteState::FINISHING);
+  state_.set_stage(GateState::FINISHING);
   return Drive();
 }
 
 SiteMachine::Effects SiteMachine::Drive() {
   const RoundEvent& round = state_.round();
   switch (state_.stage()) {
-    case SiteState::FETCHING:
-    case SiteState::FINISHING: {
+    case GateState::FETCHING:
+    case GateState::FINISHING: {
       const bool delta =
           !round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest();
       return {FetchBase{round, delta}};
     }
-    case SiteState::TRAINING:
+    case GateState::TRAINING:
       return {WriteOrder{round}};
-    case SiteState::FORMING:
+    case GateState::FORMING:
       return {FormContribution{round, state_.result()}};
-    case SiteState::PUSHING:
+    case GateState::PUSHING:
       return {PushContribution{round}};
-    case SiteState::REPORTING:
+    case GateState::REPORTING:
       return {SendReport{round, state_.result()}};
-    case SiteState::FINISHED: {
+    case GateState::FINISHED: {
       const std::string why = absl::StrCat("the run is finished: ", round.round_count(), " rounds");
       return {RecordFinal{round}, StopWorker{why}, LeaveRun{why}, Finish{}};
     }
@@ -172,38 +175,38 @@ SiteMachine::Effects SiteMachine::Drive() {
 }
 
 SiteMachine::Effects SiteMachine::EndRound(std::string outcome) {
-  state_.set_stage(SiteState::DONE);
+  state_.set_stage(GateState::DONE);
   state_.set_outcome(std::move(outcome));
   return {};
 }
 
 SiteMachine::Effects SiteMachine::On(const BaseFetched& fetched) {
   if (fetched.digest != Hex(state_.round().base_digest())) return {};
-  if (state_.stage() == SiteState::FINISHING) {
+  if (state_.stage() == GateState::FINISHING) {
     state_.set_held_digest(fetched.digest);
-    state_.set_stage(SiteState::FINISHED);
+    state_.set_stage(GateState::FINISHED);
     return Drive();
   }
-  if (state_.stage() != SiteState::FETCHING) return {};
+  if (state_.stage() != GateState::FETCHING) return {};
   state_.set_held_digest(fetched.digest);
-  state_.set_stage(SiteState::TRAINING);
+  state_.set_stage(GateState::TRAINING);
   return {WriteOrder{state_.round()}, CleanUp{state_.round().round(), {fetched.digest}}};
 }
 
 SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
-  if (state_.stage() != SiteState::TRAINING || seen.result.round() != state_.round().round())
+  if (state_.stage() != GateState::TRAINING || seen.result.round() != state_.round().round())
     return {};
   if (seen.result.base_digest() != Hex(state_.round().base_digest())) {
     return EndRound(
         absl::StrCat("nothing sent: the worker's result is of base ", seen.result.base_digest()));
   }
   *state_.mutable_result() = seen.result;
-  state_.set_stage(SiteState::FORMING);
+  state_.set_stage(GateState::FORMING);
   return Drive();
 }
 
 SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
-  if (state_.stage() != SiteState::FORMING) return {};
+  if (state_.stage() != GateState::FORMING) return {};
   Effects effects = EndRound(absl::StrCat("nothing sent: ", unusable.reason));
   effects.push_back(Warn{absl::StrCat("round ", state_.round().round(),
                                       ": the worker's result cannot be sent: ", unusable.reason)});
@@ -211,7 +214,7 @@ SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
 }
 
 SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
-  if (state_.stage() != SiteState::FORMING) return {};
+  if (state_.stage() != GateState::FORMING) return {};
   const std::string base = Hex(state_.round().base_digest());
   if (state_.contribution_base() == base && state_.contribution_blob() != formed.blob_digest) {
     return {Fail{absl::StrCat("for base ", base, " contribution ", state_.contribution_blob(),
@@ -221,22 +224,22 @@ SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
   state_.set_contribution_base(base);
   state_.set_contribution_blob(formed.blob_digest);
   state_.set_contribution_bytes(formed.blob_bytes);
-  state_.set_stage(SiteState::PUSHING);
+  state_.set_stage(GateState::PUSHING);
   return Drive();
 }
 
 SiteMachine::Effects SiteMachine::On(const ContributionStored& stored) {
-  if (state_.stage() != SiteState::PUSHING) return {};
+  if (state_.stage() != GateState::PUSHING) return {};
   if (stored.receipt_digest != state_.contribution_blob()) {
     return {Fail{absl::StrCat("the coordinator's receipt names ", stored.receipt_digest,
                               ", sent was ", state_.contribution_blob())}};
   }
-  state_.set_stage(SiteState::REPORTING);
+  state_.set_stage(GateState::REPORTING);
   return Drive();
 }
 
 SiteMachine::Effects SiteMachine::On(const Reported&) {
-  return state_.stage() == SiteState::REPORTING ? EndRound("stored") : Effects{};
+  return state_.stage() == GateState::REPORTING ? EndRound("stored") : Effects{};
 }
 
 SiteMachine::Effects SiteMachine::On(const Refused& refused) {
@@ -278,7 +281,7 @@ SiteMachine::Effects SiteMachine::On(const ConnectionLost& lost) {
 }
 
 SiteMachine::Effects SiteMachine::On(const WorkerGone& gone) {
-  if (state_.stage() >= SiteState::FINISHING) return {};
+  if (state_.stage() >= GateState::FINISHING) return {};
   return {Fail{absl::StrCat("the worker is gone: ", gone.reason)}};
 }
 
@@ -289,7 +292,7 @@ SiteMachine::Effects SiteMachine::On(const TimeAdvanced& time) {
                               (now_ms_ - silent_since_ms_) / 1000, " s: ", silence_reason_)}};
   }
   const RoundEvent& round = state_.round();
-  if (state_.stage() == SiteState::TRAINING && round.deadline_unix_ms() > 0 &&
+  if (state_.stage() == GateState::TRAINING && round.deadline_unix_ms() > 0 &&
       now_ms_ > round.deadline_unix_ms() && warned_late_round_ != round.round()) {
     warned_late_round_ = round.round();
     return {Warn{absl::StrCat("round ", round.round(),
@@ -299,4 +302,4 @@ SiteMachine::Effects SiteMachine::On(const TimeAdvanced& time) {
   return {};
 }
 
-}  // namespace weft
+}  // namespace weft::site

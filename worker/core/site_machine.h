@@ -2,7 +2,7 @@
 // files or network. The mirror of the coordinator's round machine; design/CONSENSUS.md, "Round
 // machine".
 //
-//   SiteMachine machine(state, SiteLimits{});
+//   site::SiteMachine machine(state, SiteLimits{});
 //   for (const SiteEffect& effect : machine.Step(Joined{context, now})) {
 //     // The driver writes machine.state() durably, then performs the effect and feeds back what
 //     came of it.
@@ -25,9 +25,9 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "worker/core/site_state.pb.h"
+#include "worker/core/gate_state.pb.h"
 
-namespace weft {
+namespace weft::site {
 
 enum class Operation { kJoin, kWatch, kPull, kPush, kReport, kLeave };
 absl::string_view OperationName(Operation operation);
@@ -133,10 +133,10 @@ struct SiteLimits {
 
 class SiteMachine {
  public:
-  SiteMachine(SiteState state, SiteLimits limits) : state_(std::move(state)), limits_(limits) {}
+  SiteMachine(GateState state, SiteLimits limits) : state_(std::move(state)), limits_(limits) {}
 
   std::vector<SiteEffect> Step(const SiteEvent& event);
-  const SiteState& state() const { return state_; }
+  const GateState& state() const { return state_; }
 
  private:
   using Effects = std::vector<SiteEffect>;
@@ -163,7 +163,7 @@ class SiteMachine {
   Effects Drive();
   Effects EndRound(std::string outcome);
 
-  SiteState state_;
+  GateState state_;
   SiteLimits limits_;
   // Not kept over a restart: a restart joins and drives its stage again anyway.
   int64_t now_ms_ = 0;
@@ -173,6 +173,6 @@ class SiteMachine {
   uint64_t warned_late_round_ = UINT64_MAX;
 };
 
-}  // namespace weft
+}  // namespace weft::site
 
 #endif  // WEFT_WORKER_CORE_SITE_MACHINE_H_

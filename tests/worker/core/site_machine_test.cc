@@ -5,7 +5,7 @@
 
 #include "absl/strings/escaping.h"
 
-namespace weft {
+namespace weft::site {
 namespace {
 
 using ::testing::HasSubstr;
@@ -50,8 +50,8 @@ Refusal RefusalOf(Refusal::Code code) {
   return refusal;
 }
 
-SiteState Fresh() {
-  SiteState state;
+GateState Fresh() {
+  GateState state;
   state.set_version(1);
   state.set_run_id("demo");
   state.set_site("north");
@@ -82,13 +82,13 @@ std::string FailReason(const Effects& effects) {
 class SiteMachineTest : public ::testing::Test {
  protected:
   // Takes the machine through a round up to, and not including, `stage`.
-  void Reach(SiteState::Stage stage, uint64_t round = 0, char base = 'a') {
+  void Reach(GateState::Stage stage, uint64_t round = 0, char base = 'a') {
     machine_.Step(Joined{Context(), Open(round, base)});
-    if (stage >= SiteState::TRAINING) machine_.Step(BaseFetched{Hex(base)});
-    if (stage >= SiteState::FORMING) machine_.Step(ResultSeen{ResultOf(round, base)});
-    if (stage >= SiteState::PUSHING) machine_.Step(ContributionFormed{Hex('c'), 10});
-    if (stage >= SiteState::REPORTING) machine_.Step(ContributionStored{Hex('c')});
-    if (stage >= SiteState::DONE) machine_.Step(Reported{});
+    if (stage >= GateState::TRAINING) machine_.Step(BaseFetched{Hex(base)});
+    if (stage >= GateState::FORMING) machine_.Step(ResultSeen{ResultOf(round, base)});
+    if (stage >= GateState::PUSHING) machine_.Step(ContributionFormed{Hex('c'), 10});
+    if (stage >= GateState::REPORTING) machine_.Step(ContributionStored{Hex('c')});
+    if (stage >= GateState::DONE) machine_.Step(Reported{});
     ASSERT_EQ(machine_.state().stage(), stage);
   }
   // What a gate does that is killed and started again.
@@ -109,24 +109,24 @@ TEST_F(SiteMachineTest, WalksARoundFromJoinToReport) {
   EXPECT_TRUE(Only<PushContribution>(machine_.Step(ContributionFormed{Hex('c'), 10})));
   EXPECT_TRUE(Only<SendReport>(machine_.Step(ContributionStored{Hex('c')})));
   EXPECT_TRUE(machine_.Step(Reported{}).empty());
-  EXPECT_EQ(machine_.state().stage(), SiteState::DONE);
+  EXPECT_EQ(machine_.state().stage(), GateState::DONE);
   EXPECT_EQ(machine_.state().session_id(), "s1");
 }
 
 TEST_F(SiteMachineTest, WaitsWhileNoRoundIsOpen) {
   for (auto phase : {RoundEvent::FORMING, RoundEvent::AGGREGATING, RoundEvent::PAUSED}) {
     EXPECT_TRUE(machine_.Step(RoundChanged{At(phase, 0, 'a')}).empty());
-    EXPECT_EQ(machine_.state().stage(), SiteState::WAITING);
+    EXPECT_EQ(machine_.state().stage(), GateState::WAITING);
   }
 }
 
 TEST_F(SiteMachineTest, HeartbeatsRepeatNothing) {
-  Reach(SiteState::TRAINING);
+  Reach(GateState::TRAINING);
   EXPECT_TRUE(machine_.Step(RoundChanged{Open(0, 'a')}).empty());
 }
 
 TEST_F(SiteMachineTest, AsksForTheDeltaOnlyWhenItHoldsItsBase) {
-  Reach(SiteState::DONE);
+  Reach(GateState::DONE);
   RoundEvent next = Open(1, 'b');
   next.set_delta_digest(Bytes('d'));
   next.set_delta_base_digest(Bytes('a'));
@@ -143,15 +143,15 @@ TEST_F(SiteMachineTest, AsksForTheDeltaOnlyWhenItHoldsItsBase) {
 }
 
 TEST_F(SiteMachineTest, GivesUpARoundThatWentOnWithoutIt) {
-  Reach(SiteState::TRAINING);
+  Reach(GateState::TRAINING);
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(1, 'b')})));
   EXPECT_TRUE(machine_.Step(ResultSeen{ResultOf(0, 'a')}).empty());
   EXPECT_TRUE(machine_.Step(BaseFetched{Hex('a')}).empty());
-  EXPECT_EQ(machine_.state().stage(), SiteState::FETCHING);
+  EXPECT_EQ(machine_.state().stage(), GateState::FETCHING);
 }
 
 TEST_F(SiteMachineTest, ReopenedRoundOfTheSameBaseGetsTheSameContribution) {
-  Reach(SiteState::DONE);
+  Reach(GateState::DONE);
   const Effects again = machine_.Step(RoundChanged{Open(1, 'a')});
   ASSERT_TRUE(Only<FormContribution>(again));
   EXPECT_EQ(Only<FormContribution>(again)->round.round(), 1u);
@@ -160,14 +160,14 @@ TEST_F(SiteMachineTest, ReopenedRoundOfTheSameBaseGetsTheSameContribution) {
 }
 
 TEST_F(SiteMachineTest, NeverSendsAnotherContributionForTheSameBase) {
-  Reach(SiteState::DONE);
+  Reach(GateState::DONE);
   machine_.Step(RoundChanged{Open(1, 'a')});
   EXPECT_THAT(FailReason(machine_.Step(ContributionFormed{Hex('x'), 10})),
               HasSubstr("was formed before"));
 }
 
 TEST_F(SiteMachineTest, EveryStageGoesOnAfterARestart) {
-  Reach(SiteState::FETCHING);
+  Reach(GateState::FETCHING);
   Restart();
   EXPECT_TRUE(Only<JoinRun>(machine_.Step(Started{})));
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(Joined{Context(1, "s2"), Open(0, 'a')})));
@@ -190,7 +190,7 @@ TEST_F(SiteMachineTest, EveryStageGoesOnAfterARestart) {
 }
 
 TEST_F(SiteMachineTest, LostReplyToAPushIsNotSentAgain) {
-  Reach(SiteState::PUSHING);
+  Reach(GateState::PUSHING);
   Restart();
   RoundEvent now = Open(0, 'a');
   now.set_contribution_stored(true);
@@ -201,11 +201,18 @@ TEST_F(SiteMachineTest, TrainsNothingThatIsStoredAlready) {
   RoundEvent now = Open(0, 'a');
   now.set_contribution_stored(true);
   EXPECT_TRUE(machine_.Step(Joined{Context(), now}).empty());
-  EXPECT_EQ(machine_.state().stage(), SiteState::DONE);
+  EXPECT_EQ(machine_.state().stage(), GateState::DONE);
+}
+
+TEST_F(SiteMachineTest, TakesPartWhenAnExtensionInvitesIt) {
+  RoundEvent now = Open(0, 'a');
+  now.set_contribution_stored(true);
+  machine_.Step(Joined{Context(), now});
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(0, 'a')})));
 }
 
 TEST_F(SiteMachineTest, WrongReceiptEndsTheGate) {
-  Reach(SiteState::PUSHING);
+  Reach(GateState::PUSHING);
   EXPECT_THAT(FailReason(machine_.Step(ContributionStored{Hex('x')})), HasSubstr("receipt"));
 }
 
@@ -213,9 +220,9 @@ TEST_F(SiteMachineTest, RefusalOfOneRoundEndsThatRoundOnly) {
   for (auto code : {Refusal::WRONG_ROUND, Refusal::NORM_TOO_LARGE, Refusal::NOT_FINITE,
                     Refusal::TOO_FEW_STEPS}) {
     machine_ = SiteMachine(Fresh(), SiteLimits{});
-    Reach(SiteState::PUSHING);
+    Reach(GateState::PUSHING);
     EXPECT_TRUE(Only<Warn>(machine_.Step(Refused{Operation::kPush, RefusalOf(code)})));
-    EXPECT_EQ(machine_.state().stage(), SiteState::DONE);
+    EXPECT_EQ(machine_.state().stage(), GateState::DONE);
     EXPECT_THAT(machine_.state().outcome(), HasSubstr("because"));
     EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(1, 'b')})));
   }
@@ -230,41 +237,41 @@ TEST_F(SiteMachineTest, FinalRefusalsNameCodeAndReason) {
     EXPECT_THAT(reason, HasSubstr(Refusal::Code_Name(code)));
     EXPECT_THAT(reason, HasSubstr("because"));
   }
-  Reach(SiteState::PUSHING);
+  Reach(GateState::PUSHING);
   EXPECT_THAT(
       FailReason(machine_.Step(Refused{Operation::kPush, RefusalOf(Refusal::BAD_SIGNATURE)})),
       HasSubstr("BAD_SIGNATURE"));
 }
 
 TEST_F(SiteMachineTest, RefusalInsideTheWatchEndsTheGate) {
-  Reach(SiteState::TRAINING);
+  Reach(GateState::TRAINING);
   RoundEvent now;
   *now.mutable_refusal() = RefusalOf(Refusal::SESSION_REPLACED);
   EXPECT_THAT(FailReason(machine_.Step(RoundChanged{now})), HasSubstr("newest one goes on"));
 }
 
 TEST_F(SiteMachineTest, BaseThatIsGoneIsAskedForAgainAtTheNextEvent) {
-  Reach(SiteState::FETCHING);
+  Reach(GateState::FETCHING);
   EXPECT_TRUE(
       Only<Warn>(machine_.Step(Refused{Operation::kPull, RefusalOf(Refusal::UNKNOWN_BLOB)})));
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(0, 'a')})));
 }
 
 TEST_F(SiteMachineTest, UnusableResultSendsNothingAndGoesOn) {
-  Reach(SiteState::FORMING);
+  Reach(GateState::FORMING);
   EXPECT_TRUE(Only<Warn>(machine_.Step(ResultUnusable{"element 3 is not finite"})));
-  EXPECT_EQ(machine_.state().stage(), SiteState::DONE);
+  EXPECT_EQ(machine_.state().stage(), GateState::DONE);
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(1, 'b')})));
 }
 
 TEST_F(SiteMachineTest, ResultOfAnotherBaseIsNotSent) {
-  Reach(SiteState::TRAINING);
+  Reach(GateState::TRAINING);
   EXPECT_TRUE(machine_.Step(ResultSeen{ResultOf(0, 'x')}).empty());
   EXPECT_THAT(machine_.state().outcome(), HasSubstr("nothing sent"));
 }
 
 TEST_F(SiteMachineTest, FollowsNoOlderEpochAndJoinsANewerOne) {
-  Reach(SiteState::TRAINING);
+  Reach(GateState::TRAINING);
   RoundEvent newer = Open(0, 'a');
   newer.mutable_context()->set_coordinator_epoch(2);
   EXPECT_TRUE(Only<JoinRun>(machine_.Step(RoundChanged{newer})));
@@ -286,7 +293,7 @@ TEST_F(SiteMachineTest, HaltEndsTheGateWithItsReason) {
 }
 
 TEST_F(SiteMachineTest, FinishFetchesTheConsensusStopsTheWorkerAndLeaves) {
-  Reach(SiteState::DONE, 1);
+  Reach(GateState::DONE, 1);
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{At(RoundEvent::FINISHED, 2, 'z')})));
   EXPECT_TRUE(machine_.Step(RoundChanged{At(RoundEvent::FINISHED, 2, 'z')}).empty());
   const Effects end = machine_.Step(BaseFetched{Hex('z')});
@@ -324,11 +331,11 @@ TEST_F(SiteMachineTest, ALateWorkerIsWarnedAboutOnce) {
 }
 
 TEST_F(SiteMachineTest, LostWorkerAndFailedOperationEndTheGate) {
-  Reach(SiteState::TRAINING);
+  Reach(GateState::TRAINING);
   EXPECT_THAT(FailReason(machine_.Step(WorkerGone{"died 5 times"})), HasSubstr("died 5 times"));
   EXPECT_THAT(FailReason(machine_.Step(OperationFailed{Operation::kPull, "damaged"})),
               HasSubstr("pull failed: damaged"));
 }
 
 }  // namespace
-}  // namespace weft
+}  // namespace weft::site
