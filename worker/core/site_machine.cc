@@ -206,7 +206,7 @@ SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
 }
 
 SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
-  if (state_.stage() != GateState::FORMING) return {};
+  if (state_.stage() != GateState::TRAINING && state_.stage() != GateState::FORMING) return {};
   Effects effects = EndRound(absl::StrCat("nothing sent: ", unusable.reason));
   effects.push_back(Warn{absl::StrCat("round ", state_.round().round(),
                                       ": the worker's result cannot be sent: ", unusable.reason)});

@@ -77,6 +77,7 @@ absl::Status CoordinatorClient::Retry(absl::string_view what, absl::Duration pat
 }
 
 absl::StatusOr<JoinReply> CoordinatorClient::Join(const JoinRequest& request) {
+  egress_->CloseWatch();  // of the session that this one replaces
   JoinReply reply;
   absl::Status status = Retry("join", options_.patience, [&] {
     return egress_->Join(request, options_.call_deadline, &reply);

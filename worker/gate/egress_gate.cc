@@ -233,6 +233,8 @@ absl::Status EgressGate::OpenWatch(const WatchRequest& request) {
 
 bool EgressGate::watching() const { return connection_->watch != nullptr; }
 
+void EgressGate::CloseWatch() { connection_->watch.reset(); }
+
 absl::StatusOr<RoundEvent> EgressGate::NextEvent(absl::Duration wait) {
   if (!watching()) return absl::UnavailableError("no watch is open");
   RoundEvent event;

@@ -71,6 +71,7 @@ class EgressGate {
   // reason.
   absl::StatusOr<RoundEvent> NextEvent(absl::Duration wait);
   bool watching() const;
+  void CloseWatch();
 
   // Gives up the connection and makes another: what a silent one is followed by.
   void Reconnect();
