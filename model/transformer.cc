@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
@@ -66,6 +67,11 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const ModelConf
   absl::StatusOr<ParameterLayout> layout = TransformerLayout(config);
   if (!layout.ok()) return layout.status();
   const uint64_t elements = layout->element_count();
+  if (device == Device::kCuda && !at::hasCUDA()) {
+    return absl::UnavailableError(
+        "no CUDA device: this program was built without CUDA (preset cuda), or the machine has no "
+        "GPU or driver; choose the CPU");
+  }
   try {
     auto parts = std::make_unique<Parts>(
         config, *std::move(layout), at::Device(device == Device::kCuda ? at::kCUDA : at::kCPU));

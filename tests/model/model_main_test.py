@@ -131,6 +131,8 @@ class WeftModel(unittest.TestCase):
         self.assertNotEqual(text, self.done(*generate, "--seed", "2"))
         self.assertEqual(self.done(*generate, "--temperature", "0"), self.done(*generate, "--top-k", "1"))
         self.refused(*generate, "--top-p", "2", saying="top-p")
+        if not os.path.exists("/dev/nvidiactl"):
+            self.refused(*generate, "--device", "cuda", saying="no CUDA device")
         self.refused("generate", "--model", folder, "--prompt", "word " * 200, saying="context")
         bare = self.init("bare")
         self.refused("generate", "--model", bare, "--prompt", "a", saying="tokenizer.model")
