@@ -1,0 +1,270 @@
+#include "coordinator/server/round_driver.h"
+
+#include <sys/stat.h>
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/server/outer_step.h"
+#include "coordinator/server/release_publisher.h"
+#include "coordinator/store/rocksdb_round_store.h"
+#include "ops/log.h"
+#include "proto/check.h"
+#include "proto/durable_file.h"
+
+namespace weft {
+namespace fs = std::filesystem;
+namespace {
+
+std::string Hex(absl::string_view bytes) {
+  const absl::StatusOr<Digest> digest = DigestFromBytes(bytes);
+  return digest.ok() ? ToHex(*digest) : "";
+}
+
+void Log(const Decision& decision) {
+  const std::string code = Decision::Code_Name(decision.code());
+  const std::string words = decision.code() == Decision::CALL_REFUSED
+                                ? absl::StrCat("refused: ", decision.reason())
+                                : decision.reason();
+  const std::string refusal =
+      decision.refusal() == Refusal::NONE ? "" : Refusal::Code_Name(decision.refusal());
+  const bool warn = decision.code() == Decision::CALL_REFUSED ||
+                    decision.code() == Decision::MEMBERSHIP_REFUSED ||
+                    decision.code() == Decision::ROUND_EXTENDED ||
+                    decision.code() == Decision::RUN_HALTED;
+  const std::string round = absl::StrCat(decision.round());
+  if (warn) {
+    LogWarning(
+        words,
+        {{"code", refusal.empty() ? code : refusal}, {"site", decision.site()}, {"round", round}});
+  } else {
+    LogInfo(words, {{"code", code},
+                    {"site", decision.site()},
+                    {"round", round},
+                    {"digest", ShortHex(decision.digest())}});
+  }
+}
+
+// What tells one version of a file from another without reading it.
+std::string Fingerprint(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return "";
+  return absl::StrCat(info.st_size, "/", info.st_ino, "/", info.st_mtim.tv_sec, ".",
+                      info.st_mtim.tv_nsec);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RoundDriver>> RoundDriver::Create(const LoadedRun& run,
+                                                                 Options options,
+                                                                 Listener listener) {
+  auto store = RocksDbRoundStore::Open(run.paths.state(), RocksDbRoundStore::Mode::kServe);
+  if (!store.ok()) return store.status();
+  absl::StatusOr<RoundState> state = (*store)->LoadState();
+  if (!state.ok()) return state.status();
+  absl::StatusOr<BlobDirectory> vectors = BlobDirectory::Open(run.paths.blobs());
+  if (!vectors.ok()) return vectors.status();
+  const absl::StatusOr<Digest> base = DigestFromBytes(state->consensus().digest());
+  if (!base.ok()) return base.status();
+  if (absl::Status status = vectors->Verify(*base); !status.ok()) {
+    return absl::DataLossError(
+        absl::StrCat("the current consensus cannot be served: ", status.message()));
+  }
+  std::unique_ptr<RoundDriver> driver(new RoundDriver(run, options, std::move(listener),
+                                                      *std::move(store), *std::move(state),
+                                                      *std::move(vectors)));
+  auto aggregator = MakeAggregator(run.manifest.manifest.consensus().combine());
+  auto update = MakeOuterUpdate(run.manifest.manifest.consensus().outer());
+  if (!aggregator.ok()) return aggregator.status();
+  if (!update.ok()) return update.status();
+  driver->aggregator_ = *std::move(aggregator);
+  driver->update_ = *std::move(update);
+  driver->work_.emplace();
+  RoundDriver* raw = driver.get();
+  driver->loop_.emplace(options.tick, [raw] { raw->Tick(); });
+  driver->Submit(CoordinatorStarted{});
+  return driver;
+}
+
+RoundDriver::RoundDriver(const LoadedRun& run, Options options, Listener listener,
+                         std::unique_ptr<RoundStore> store, RoundState state, BlobDirectory vectors)
+    : run_(run),
+      options_(options),
+      listener_(std::move(listener)),
+      store_(std::move(store)),
+      machine_(run.manifest.manifest, std::move(state)),
+      vectors_(std::move(vectors)),
+      snapshot_(std::make_shared<const RoundState>(machine_.state())) {}
+
+RoundDriver::~RoundDriver() {
+  if (!loop_.has_value()) return;
+  // From here on nothing is decided: what long work brings is computed again by the next process.
+  loop_->Post([this] { failure_ = absl::UnavailableError("the coordinator is ending"); });
+  work_->Stop();
+  loop_->Stop();
+}
+
+void RoundDriver::Submit(Event event, Done done) {
+  loop_->Post([this, event = std::move(event), done = std::move(done)] {
+    const Outcome outcome = Handle(event);
+    if (done != nullptr) done(outcome);
+  });
+}
+
+std::shared_ptr<const RoundState> RoundDriver::state() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return snapshot_;
+}
+
+void RoundDriver::Tick() {
+  Handle(TimeAdvanced{absl::ToUnixMillis(absl::Now())})
+      .IgnoreError();  // Fail has told the listener
+  if (failure_.ok()) ReadMembershipIfChanged();
+  listener_.on_tick();
+}
+
+RoundDriver::Outcome RoundDriver::Handle(const Event& event) {
+  if (!failure_.ok()) return failure_;
+  // Every event happens at a time that the machine knows.
+  if (!std::holds_alternative<TimeAdvanced>(event)) {
+    absl::Status status = Apply(machine_.Step(TimeAdvanced{absl::ToUnixMillis(absl::Now())}));
+    if (!status.ok()) return status;
+  }
+  std::vector<Effect> effects = machine_.Step(event);
+  if (absl::Status status = Apply(effects); !status.ok()) return status;
+  return effects;
+}
+
+absl::Status RoundDriver::Apply(const std::vector<Effect>& effects) {
+  if (effects.empty()) return absl::OkStatus();
+  if (absl::Status status = store_->Commit(machine_.state(), effects); !status.ok()) {
+    Fail(status);
+    return failure_;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    snapshot_ = std::make_shared<const RoundState>(machine_.state());
+  }
+  for (const Effect& effect : effects) Perform(effect);
+  return absl::OkStatus();
+}
+
+void RoundDriver::Perform(const Effect& effect) {
+  if (const auto* record = std::get_if<Record>(&effect)) {
+    Log(record->decision);
+  } else if (std::holds_alternative<Announce>(effect)) {
+    listener_.on_change();
+  } else if (const auto* step = std::get_if<RunOuterStep>(&effect)) {
+    outer_step_runs_ = true;
+    work_->Post([this, step = *step] { DoOuterStep(step); });
+  } else if (const auto* publish = std::get_if<PublishRelease>(&effect)) {
+    work_->Post([this, publish = *publish] { DoPublish(publish); });
+  } else if (std::holds_alternative<RemoveUnneeded>(effect)) {
+    RemoveUnneededFiles();
+  }
+}
+
+void RoundDriver::DoOuterStep(const RunOuterStep& step) {
+  const uint64_t round = step.record.round();
+  const auto compute = [this, &step, round]() -> absl::StatusOr<ConsensusVersion> {
+    const auto contributions = BlobDirectory::Open(run_.paths.contributions_of(round));
+    if (!contributions.ok()) return contributions.status();
+    OuterStepOptions options;
+    options.aggregator = aggregator_.get();
+    options.update = update_.get();
+    options.down = *EncodingFromName(run_.manifest.manifest.encodings().down());
+    options.vectors = &vectors_;
+    options.contributions = &*contributions;
+    return ComputeOuterStep(options, step.base, step.record);
+  };
+  const absl::StatusOr<ConsensusVersion> result = compute();
+  loop_->Post([this, round, result] {
+    outer_step_runs_ = false;
+    if (result.ok()) {
+      Handle(OuterStepDone{round, *result}).IgnoreError();
+    } else if (absl::IsInvalidArgument(result.status())) {
+      Handle(OuterStepFailed{round, std::string(result.status().message())}).IgnoreError();
+    } else {
+      Fail(result.status());  // of the disk: run again, it may pass
+    }
+  });
+}
+
+void RoundDriver::DoPublish(const PublishRelease& publish) {
+  Release release;
+  release.version = publish.version;
+  release.digest = Hex(publish.digest);
+  release.layout_digest = run_.manifest.manifest.layout_digest();
+  release.vector_path = absl::StrCat(vectors_.folder(), "/", release.digest);
+  absl::StatusOr<std::vector<RoundRecord>> rounds = store_->Rounds();
+  absl::StatusOr<std::vector<SiteReport>> reports = store_->Reports();
+  absl::Status status = rounds.ok() ? reports.status() : rounds.status();
+  if (status.ok()) {
+    for (RoundRecord& round : *rounds) {
+      if (round.base_version() < publish.version) release.rounds.push_back(std::move(round));
+    }
+    for (SiteReport& report : *reports) {
+      if (report.report().round() < publish.version) release.reports.push_back(std::move(report));
+    }
+    status = WriteRelease(run_.paths.releases(), run_.manifest.manifest, run_.manifest.bytes,
+                          run_.paths.tokenizer(), release);
+  }
+  loop_->Post([this, status, version = publish.version] {
+    if (status.ok()) {
+      Handle(ReleasePublished{version}).IgnoreError();
+    } else {
+      Fail(status);
+    }
+  });
+}
+
+void RoundDriver::ReadMembershipIfChanged() {
+  const std::string seen = Fingerprint(run_.paths.membership());
+  if (seen.empty() || seen == membership_seen_) return;
+  membership_seen_ = seen;
+  const auto membership = LoadSignedMembership(run_.paths.membership(), run_.identity.authorities);
+  if (!membership.ok()) {
+    LogError("the membership is not taken: " + std::string(membership.status().message()));
+    return;
+  }
+  const bool same = membership->membership.SerializeAsString() ==
+                    machine_.state().membership().SerializeAsString();
+  if (!same) Handle(MembershipChanged{membership->membership}).IgnoreError();
+}
+
+// Consensus versions and contributions that neither the state nor a release to come names. While an
+// outer step runs its results are not in the state yet; the next transition comes here again.
+void RoundDriver::RemoveUnneededFiles() {
+  if (outer_step_runs_) return;
+  const RoundState& state = machine_.state();
+  std::set<std::string> needed = {state.consensus().digest(), state.consensus().delta_digest(),
+                                  state.consensus().momentum_digest(),
+                                  state.consensus().residual_digest()};
+  for (const PendingRelease& release : state.releases()) needed.insert(release.digest());
+  for (const Digest& digest : vectors_.List()) {
+    if (needed.count(ToBytes(digest)) > 0) continue;
+    if (absl::Status status = vectors_.Remove(digest); !status.ok()) {
+      LogWarning("a blob that is not needed stays: " + std::string(status.message()));
+    }
+  }
+  if (options_.keep_contributions) return;
+  const std::string current = run_.paths.contributions_of(state.current().round());
+  std::error_code error;
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(run_.paths.contributions(), error)) {
+    if (entry.path().string() < current) fs::remove_all(entry.path(), error);
+  }
+}
+
+void RoundDriver::Fail(absl::Status status) {
+  if (!failure_.ok()) return;
+  failure_ =
+      absl::UnavailableError(absl::StrCat("the coordinator has stopped: ", status.message()));
+  LogError("stopping: " + std::string(status.message()));
+  listener_.on_failure(std::move(status));
+}
+
+}  // namespace weft
