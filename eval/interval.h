@@ -7,14 +7,15 @@
 // section 9.5.3: 20 to 30 batches). The ratio's standard error is that of its linearisation
 // (Cochran, Sampling Techniques, 3rd ed., equation 2.46):
 //
-//   R = sum y / sum x,   se^2 = B / (B - 1) * sum_b (y_b - R x_b)^2 / (sum x)^2,   R +- t(0.975, B
-//   - 1) se
+//   R = sum y / sum x
+//   se^2 = B / (B - 1) * sum_b (y_b - R x_b)^2 / (sum x)^2
+//   R +- t(0.975, B - 1) se
 //
 // The method draws nothing, so the same scores always give the same interval, which a bootstrap
 // gives only by its seed.
 //
-//   RatioEstimate e = EstimateRatio(terms);   if (e.interval) Use(e.interval->low,
-//   e.interval->high);
+//   RatioEstimate bits = EstimateRatio(terms);
+//   if (bits.interval) Print(bits.interval->low, bits.interval->high);
 //
 // Pure functions.
 #ifndef WEFT_EVAL_INTERVAL_H_

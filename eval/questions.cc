@@ -168,10 +168,11 @@ absl::StatusOr<QuestionScore> ScoreQuestions(const QuestionSet& set, const Token
       sequences.push_back(*std::move(sequence));
     }
   }
-  const std::vector<double> sums = scorer.Score(sequences);
+  const absl::StatusOr<std::vector<double>> sums = scorer.Score(sequences);
+  if (!sums.ok()) return sums.status();
   std::vector<bool> right;
   std::vector<bool> right_norm;
-  auto sum = sums.begin();
+  auto sum = sums->begin();
   for (const Question& question : set.questions) {
     const auto end = sum + static_cast<std::ptrdiff_t>(question.choices.size());
     const Choice best = BestChoice({sum, end}, question.choices);

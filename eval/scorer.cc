@@ -1,9 +1,11 @@
 #include "eval/scorer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "proto/check.h"
 
 namespace weft {
@@ -38,7 +40,7 @@ Scorer::Scorer(TargetScores scores, ScorerOptions options)
   WEFT_CHECK(options_.batch_size >= 1);
 }
 
-std::vector<double> Scorer::Score(absl::Span<const TokenSequence> sequences) const {
+absl::StatusOr<std::vector<double>> Scorer::Score(absl::Span<const TokenSequence> sequences) const {
   // The longest first, so that a batch that needs too much memory fails at once and not after an
   // hour.
   std::map<size_t, std::vector<size_t>, std::greater<>> by_length;
@@ -56,6 +58,12 @@ std::vector<double> Scorer::Score(absl::Span<const TokenSequence> sequences) con
     for (size_t begin = 0; begin < members.size(); begin += options_.batch_size) {
       const auto batch = absl::MakeConstSpan(members).subspan(begin, options_.batch_size);
       ScoreBatch(scores_, sequences, batch, &sums);
+      if (!std::all_of(batch.begin(), batch.end(),
+                       [&](size_t i) { return std::isfinite(sums[i]); })) {
+        return absl::DataLossError(
+            "the model gives log-probabilities that are not finite: its parameters are broken, so "
+            "nothing can be scored");
+      }
       for (const size_t i : batch) done += sequences[i].scored;
       if (options_.progress) options_.progress(done, total);
     }

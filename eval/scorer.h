@@ -2,8 +2,8 @@
 // nothing is padded.
 //
 //   Scorer scorer(model.Scores(), {.batch_size = 8});
-//   std::vector<double> sums = scorer.Score({{.tokens = {1, 17, 4, 9}, .scored = 2}});   // ln
-//   p(4|1 17) + ln p(9|1 17 4)
+//   auto sums = scorer.Score({{.tokens = {1, 17, 4, 9}, .scored = 2}});
+//   // (*sums)[0] = ln p(4|1 17) + ln p(9|1 17 4)
 //
 // A sum is that of fp32 log-softmax values, in double, in token order. It does not depend on which
 // other sequences are scored with it but for what the backend's matrix products do with another
@@ -15,6 +15,7 @@
 #include <functional>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
 namespace weft {
@@ -42,7 +43,8 @@ class Scorer {
   explicit Scorer(TargetScores scores, ScorerOptions options = {});
 
   // One sum for each sequence, in their order. Requires of each: 1 <= scored < tokens.size().
-  std::vector<double> Score(absl::Span<const TokenSequence> sequences) const;
+  // DataLoss if a sum is not finite: then the model's parameters are broken, though each is finite.
+  absl::StatusOr<std::vector<double>> Score(absl::Span<const TokenSequence> sequences) const;
 
  private:
   TargetScores scores_;

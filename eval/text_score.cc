@@ -111,7 +111,9 @@ absl::StatusOr<TextScore> ScoreText(const Text& text, const Tokenizer& tokenizer
     return absl::InvalidArgumentError(absl::StrCat(
         text.path, ": the model's tokenizer makes no token of its ", score.bytes, " bytes"));
   }
-  const std::vector<double> sums = scorer.Score(sequences);
+  absl::StatusOr<std::vector<double>> scored = scorer.Score(sequences);
+  if (!scored.ok()) return scored.status();
+  const std::vector<double>& sums = *scored;
   for (size_t i = 0; i < sums.size(); ++i) {
     score.nats -= sums[i];
     score.terms[i].numerator = -sums[i] / M_LN2;

@@ -6,8 +6,7 @@
 //
 //   window 0        predicts t[0 .. L-1], given the begin token
 //   window k        predicts the next L tokens, given the one token before them
-//   last window     has fewer than L tokens left, and is filled up with earlier ones as context to
-//   length L
+//   last window     has fewer than L tokens left, and is filled up with earlier ones to length L
 //
 //   for (const Window& window : RollingWindows(tokens.size(), 1024)) ...
 //

@@ -84,6 +84,7 @@ TEST_F(ModelFolderTest, RefusesParametersThatAreNotFinite) {
 
 // What batches promise: a sequence's score is its own, whatever is scored beside it.
 TEST(TransformerScoringTest, HardlyDependsOnTheBatchSize) {
+  SetComputeThreads(1);
   auto transformer = Transformer::Create(SmallConfig());
   ASSERT_TRUE(transformer.ok()) << transformer.status();
   (*transformer)->LoadParameters(RandomVector((*transformer)->layout().element_count(), 5));
@@ -93,10 +94,10 @@ TEST(TransformerScoringTest, HardlyDependsOnTheBatchSize) {
   for (int i = 0; i < 11; ++i) {
     sequences.push_back({.tokens = RandomTokens(i % 3 == 0 ? 30 : 65, i), .scored = 20});
   }
-  const std::vector<double> alone = Scorer(model.Scores(), {.batch_size = 1}).Score(sequences);
+  const std::vector<double> alone = *Scorer(model.Scores(), {.batch_size = 1}).Score(sequences);
   for (const int batch_size : {2, 3, 8, 64}) {
     const std::vector<double> together =
-        Scorer(model.Scores(), {.batch_size = batch_size}).Score(sequences);
+        *Scorer(model.Scores(), {.batch_size = batch_size}).Score(sequences);
     for (size_t i = 0; i < alone.size(); ++i) {
       EXPECT_NEAR(together[i], alone[i], 1e-5 * std::abs(alone[i]))
           << "batch " << batch_size << ", sequence " << i;

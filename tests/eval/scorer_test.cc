@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -59,10 +60,9 @@ TEST(ScorerTest, SumsTheScoredTokensOfEachSequenceInOrder) {
   const std::vector<TokenSequence> sequences = RandomSequences(37);
   for (const int batch_size : {1, 3, 8, 100}) {
     FakeModel model;
-    const std::vector<double> sums =
-        Scorer(model.Scores(), {.batch_size = batch_size}).Score(sequences);
-    ASSERT_EQ(sums.size(), sequences.size());
-    for (size_t i = 0; i < sums.size(); ++i) EXPECT_EQ(sums[i], ExpectedSum(sequences[i])) << i;
+    const auto sums = Scorer(model.Scores(), {.batch_size = batch_size}).Score(sequences);
+    ASSERT_EQ(sums->size(), sequences.size());
+    for (size_t i = 0; i < sums->size(); ++i) EXPECT_EQ((*sums)[i], ExpectedSum(sequences[i])) << i;
   }
 }
 
@@ -72,7 +72,7 @@ TEST(ScorerTest, BatchesOnlyEqualLengthsLongestFirst) {
     sequences.push_back({.tokens = std::vector<int32_t>(length + 1, 5), .scored = 1});
   }
   FakeModel model;
-  Scorer(model.Scores(), {.batch_size = 2}).Score(sequences);
+  EXPECT_TRUE(Scorer(model.Scores(), {.batch_size = 2}).Score(sequences).ok());
   EXPECT_EQ(model.calls, (std::vector<std::pair<int, int>>{{2, 4}, {1, 4}, {1, 3}, {2, 2}}));
 }
 
@@ -83,19 +83,29 @@ TEST(ScorerTest, ReportsProgressInScoredTokens) {
                       {.batch_size = 1, .progress = [&](int64_t done, int64_t total) {
                          seen.emplace_back(done, total);
                        }});
-  scorer.Score({{.tokens = {1, 2, 3}, .scored = 2}, {.tokens = {1, 2}, .scored = 1}});
+  ASSERT_TRUE(
+      scorer.Score({{.tokens = {1, 2, 3}, .scored = 2}, {.tokens = {1, 2}, .scored = 1}}).ok());
   EXPECT_EQ(seen, (std::vector<std::pair<int64_t, int64_t>>{{2, 3}, {3, 3}}));
+}
+
+TEST(ScorerTest, RefusesAModelThatIsBroken) {
+  const Scorer scorer([](absl::Span<const int32_t>, absl::Span<const int32_t> targets, int, int) {
+    return std::vector<float>(targets.size(), std::numeric_limits<float>::quiet_NaN());
+  });
+  EXPECT_EQ(scorer.Score({{.tokens = {1, 2}, .scored = 1}}).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(ScorerTest, NothingToScoreCallsNoModel) {
   FakeModel model;
-  EXPECT_TRUE(Scorer(model.Scores()).Score({}).empty());
+  EXPECT_TRUE(Scorer(model.Scores()).Score({})->empty());
   EXPECT_TRUE(model.calls.empty());
 }
 
 TEST(ScorerDeathTest, StopsOnASequenceThatHasNoContext) {
   FakeModel model;
-  EXPECT_DEATH(Scorer(model.Scores()).Score({{.tokens = {1, 2}, .scored = 2}}), "CHECK failed");
+  EXPECT_DEATH((void)Scorer(model.Scores()).Score({{.tokens = {1, 2}, .scored = 2}}),
+               "CHECK failed");
 }
 
 }  // namespace
