@@ -1,7 +1,6 @@
 #include "worker/gate/egress_gate.h"
 
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/security/auth_context.h>
 
 #include <mutex>
 
@@ -141,18 +140,6 @@ class Active {
   Connection* connection_;
 };
 
-// A site's certificate is of the same authority: it must not be able to pose as the coordinator.
-absl::Status CheckIsCoordinator(const grpc::ClientContext& context, const std::string& target) {
-  const auto peer = context.auth_context();
-  if (peer == nullptr)
-    return absl::OkStatus();  // No connection was made: the call's own status says why.
-  for (const grpc::string_ref& name : peer->FindPropertyValues(GRPC_X509_CN_PROPERTY_NAME)) {
-    if (absl::string_view(name.data(), name.size()) == kCoordinatorName) return absl::OkStatus();
-  }
-  return absl::PermissionDeniedError(
-      absl::StrCat(target, ": the other end's certificate is not the coordinator's"));
-}
-
 }  // namespace
 
 template <typename Request, typename Reply, typename Method>
@@ -163,8 +150,7 @@ absl::Status EgressGate::Call(Method method, const Request& request, absl::Durat
   SetDeadline(&context, deadline);
   Active<Connection> active(connection_.get(), &context);
   const grpc::Status status = (connection_->stub.get()->*method)(&context, request, reply);
-  if (!status.ok()) return FromGrpc(status, options_.target);
-  return CheckIsCoordinator(context, options_.target);
+  return FromGrpc(status, options_.target);
 }
 
 absl::Status EgressGate::Join(const JoinRequest& request, absl::Duration deadline,

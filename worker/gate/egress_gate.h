@@ -52,7 +52,6 @@ class EgressGate {
   EgressGate(const EgressGate&) = delete;
   EgressGate& operator=(const EgressGate&) = delete;
 
-  // Also makes sure that the other end's certificate is the coordinator's and not a site's.
   absl::Status Join(const JoinRequest& request, absl::Duration deadline, JoinReply* reply);
   absl::Status Resume(const ResumeRequest& request, absl::Duration deadline, PushReply* reply);
   absl::Status Report(const ReportRequest& request, absl::Duration deadline, ReportReply* reply);
