@@ -39,6 +39,6 @@ void MatMul(const at::Tensor& a, const at::Tensor& b, float beta, const at::Tens
   }
 }
 
-std::string_view MatMulLibrary() { return UseOneDnn() ? "oneDNN" : "LibTorch's default"; }
+const char* MatMulLibrary() { return UseOneDnn() ? "oneDNN" : "LibTorch's default"; }
 
 }  // namespace weft

@@ -11,8 +11,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string_view>
-
 namespace weft {
 
 // out [n, m] = beta out + a [n, k] b [k, m]; beta is 0 or 1. `a` and `b` may be transposed views;
@@ -20,7 +18,7 @@ namespace weft {
 void MatMul(const at::Tensor& a, const at::Tensor& b, float beta, const at::Tensor& out);
 
 // What MatMul takes on this machine's CPU: "oneDNN" or "LibTorch's default".
-std::string_view MatMulLibrary();
+const char* MatMulLibrary();
 
 }  // namespace weft
 

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/formats/huggingface.h"
 #include "model/linear_cross_entropy.h"
+#include "model/matmul.h"
 #include "model/transformer_graph.h"
 #include "proto/check.h"
 
@@ -162,5 +163,7 @@ void SetComputeThreads(int threads) {
   at::set_num_threads(threads);
   if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);  // may be set only once
 }
+
+const char* ComputeLibrary() { return MatMulLibrary(); }
 
 }  // namespace weft

@@ -96,6 +96,10 @@ void InitializeParameters(const ParameterLayout& layout, uint64_t seed, absl::Sp
 // Threads that LibTorch may use for one operation. Once, at the start of a program.
 void SetComputeThreads(int threads);
 
+// What matrix products on this machine's CPU are computed by, for a program to say: "oneDNN" or
+// "LibTorch's default".
+const char* ComputeLibrary();
+
 }  // namespace weft
 
 #endif  // WEFT_MODEL_TRANSFORMER_H_

@@ -3,6 +3,8 @@
 #include <benchmark/benchmark.h>
 
 #include <random>
+#include <string>
+#include <vector>
 
 #include "kernels/optimizer_step.h"
 #include "model/transformer.h"
@@ -45,6 +47,7 @@ void TrainingStep(benchmark::State& state) {
     kernels::AdamW(step, model->gradients(), nullptr, n, model->parameters(), m.data(), v.data());
     ++step.step;
   }
+  state.SetLabel(std::string("matrix products by ") + ComputeLibrary());
   state.counters["parameters"] = static_cast<double>(n);
   state.counters["tokens"] = benchmark::Counter(static_cast<double>(batch * length),
                                                 benchmark::Counter::kIsIterationInvariantRate);
