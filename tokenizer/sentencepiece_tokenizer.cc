@@ -124,7 +124,7 @@ absl::StatusOr<std::string> TrainSentencePiece(const SentencePieceOptions& optio
   const std::unordered_map<std::string, std::string> arguments = {
       {"model_type", "bpe"},
       {"vocab_size", absl::StrCat(options.vocabulary_size)},
-      {"character_coverage", absl::StrFormat("%.17g", options.character_coverage)},
+      {"character_coverage", "1"},
       {"byte_fallback", "true"},
       {"split_digits", "true"},
       {"add_dummy_prefix", "false"},

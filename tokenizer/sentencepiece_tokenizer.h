@@ -24,14 +24,13 @@ inline constexpr int kSpecialPieceCount = 259;
 struct SentencePieceOptions {
   // The exact number of pieces, which is the model's vocabulary too: nothing is padded afterwards.
   int vocabulary_size = 32768;
-  // The share of the text's characters that get a piece; the others are spelled in bytes.
-  double character_coverage = 0.9995;
   uint64_t line_bytes_max = uint64_t{16} << 20;
 };
 
-// Equal lines in equal order give equal bytes. `next_line` fills a line and returns true, or
-// returns false at the end; lines must not be longer than line_bytes_max. InvalidArgument when the
-// text is too little (or has too many different characters) for the vocabulary.
+// Every character of the lines gets a piece. Equal lines in equal order give equal bytes.
+// `next_line` fills a line and returns true, or returns false at the end; lines must not be longer
+// than line_bytes_max. InvalidArgument when the text is too little (or has too many different
+// characters) for the vocabulary.
 absl::StatusOr<std::string> TrainSentencePiece(const SentencePieceOptions& options,
                                                const std::function<bool(std::string*)>& next_line);
 
