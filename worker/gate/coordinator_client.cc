@@ -99,6 +99,7 @@ absl::StatusOr<ReportReply> CoordinatorClient::Report(RoundReport report) {
 }
 
 absl::StatusOr<LeaveReply> CoordinatorClient::Leave(const std::string& reason) {
+  egress_->CloseWatch();
   LeaveRequest request;
   *request.mutable_context() = context_;
   request.set_reason(reason.substr(0, kEgressTextMax));
