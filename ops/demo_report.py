@@ -43,7 +43,7 @@ def write(path, summary):
 def _rows(table, title_of):
     columns = list(next(iter(table.values())))
     widths = [max(12, len(column) + 2) for column in columns]
-    head = " " * 34 + "".join(f"{title_of.get(column, column):>{width}}" for column, width in zip(columns, widths))
+    head = f"  {'model':<32}" + "".join(f"{title_of.get(column, column):>{width}}" for column, width in zip(columns, widths))
     rows = [head]
     for model, scores in table.items():
         rows.append(f"  {title_of.get(model, model):<32}" +
