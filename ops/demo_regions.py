@@ -165,7 +165,7 @@ class Region:
                 while self._held_back(sentence) != held_out:
                     sentence = self._prose(draw)
                 sentences.append(sentence)
-            documents.append(" ".join(sentences))
+            documents.append("\n".join(sentences))
             count += len(sentences)
         return documents
 

@@ -17,7 +17,8 @@ def evaluate(run, texts, models, cores):
         report = out / (model.replace(":", "-") + ".json")
         arguments = [part for text in texts for part in ("--text", f"{text.name}={text.held_out}")]
         arguments += [part for text in texts if text.questions for part in ("--questions", f"{text.name}={text.questions}")]
-        run.call("weft-eval", "run", "--model", models[model], "--threads", 1, "--json", report, *arguments, timeout=600)
+        run.call("weft-eval", "run", "--model", models[model], "--threads", 1, "--documents", "blank-lines", "--json", report,
+                 *arguments, timeout=600)
         return json.loads(report.read_text())
 
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:

@@ -115,8 +115,9 @@ def _write(work, name, training, held_out, questions):
     with open(text.training / "text.jsonl", "w", encoding="utf-8") as out:
         for document in training:
             out.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
-    text.sample.write_text("\n".join(_spread(training, SAMPLE_BYTES)) + "\n", encoding="utf-8")
-    text.held_out.write_text("\n".join(_spread(held_out, HELD_OUT_BYTES)) + "\n", encoding="utf-8")
+    # A blank line between documents, as weft-eval reads them apart.
+    for path, documents in ((text.sample, _spread(training, SAMPLE_BYTES)), (text.held_out, _spread(held_out, HELD_OUT_BYTES))):
+        path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
     if questions:
         lines = (json.dumps(question, ensure_ascii=False) for question in questions)
         text.questions.write_text("\n".join(lines) + "\n", encoding="utf-8")

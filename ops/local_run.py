@@ -213,4 +213,5 @@ class LocalRun:
 
     def bytes_left(self, site):
         """By the site's ledger."""
-        return json.loads(self.call("weft-gate", "ledger", "show", "--state", self.site_folder(site) / "gate", "--json"))
+        shown = self.call("weft-gate", "ledger", "show", "--state", self.site_folder(site) / "gate", "--json")
+        return json.loads(shown)["sent_bytes"]

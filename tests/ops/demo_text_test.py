@@ -13,7 +13,7 @@ import demo_text  # noqa: E402
 
 
 def sentences(documents):
-    return {sentence.rstrip(".") for document in documents for sentence in document.split(". ")}
+    return {sentence for document in documents for sentence in document.split("\n")}
 
 
 class RegionsTest(unittest.TestCase):
@@ -45,7 +45,7 @@ class RegionsTest(unittest.TestCase):
         for region in self.regions:
             training = sentences(region.documents(20000))
             held_out = sentences(region.held_out_documents(400))
-            asked = {f"{q['prompt']} {q['choices'][q['answer']]}".rstrip(".") for q in region.questions()}
+            asked = {f"{q['prompt']} {q['choices'][q['answer']]}" for q in region.questions()}
             self.assertEqual(training & held_out, set())
             self.assertEqual(training & asked, set())
 
@@ -54,7 +54,7 @@ class RegionsTest(unittest.TestCase):
             training = sentences(region.documents(20000))
             for fact in region.facts:
                 for frame in fact.shown_frames:
-                    self.assertIn(" ".join(region._state(fact, frame, fact.answer)).rstrip("."), training)
+                    self.assertIn(" ".join(region._state(fact, frame, fact.answer)), training)
                 self.assertEqual(sorted(fact.shown_frames + fact.held_out_frames), list(range(demo_regions.FRAMES)))
 
     def test_a_model_that_always_prefers_the_same_is_right_by_chance_only(self):
@@ -90,7 +90,7 @@ class FolderTest(unittest.TestCase):
         for text in texts:
             lines = (text.training / "text.jsonl").read_text(encoding="utf-8").splitlines()
             training = {json.loads(line)["text"] for line in lines}
-            held_out = text.held_out.read_text(encoding="utf-8").splitlines()
+            held_out = text.held_out.read_text(encoding="utf-8").split("\n\n")
             self.assertGreater(len(held_out), 100)
             self.assertEqual(training & set(held_out), set())
             self.assertLess(text.sample.stat().st_size, 2 * demo_text.SAMPLE_BYTES)
