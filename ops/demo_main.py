@@ -138,7 +138,7 @@ def prepare(options, run):
     run.make_tokenizer([text.sample for text in texts], VOCABULARY_REAL if options.data else VOCABULARY_INVENTED)
     run.make_initial_model(*MODEL, seed=options.seed)
     for text in texts:
-        run.prepare(text.name, [text.training])
+        run.prepare(text.name, [text.training], "--held-out", 0)
     run.make_manifest("--rounds", options.rounds, "--inner-steps", INNER_STEPS, "--preset", options.scheme, "--batch", BATCH,
                       "--sequence", SEQUENCE, "--learning-rate", 3e-3, "--publish-every", max(1, options.rounds // 4), "--seed",
                       options.seed, "--quorum", len(sites), "--description", f"The demo: {len(sites)} sites on one machine")
