@@ -71,7 +71,8 @@ void RoundMachine::On(const TimeAdvanced& event) {
   StartDueReleases();
 }
 
-void RoundMachine::On(const CoordinatorStarted&) {
+void RoundMachine::On(const CoordinatorStarted& event) {
+  state_.set_now_unix_ms(std::max(state_.now_unix_ms(), event.unix_ms));
   for (SiteState& site : *state_.mutable_sites()) site.set_connected(false);
   for (PendingRelease& release : *state_.mutable_releases()) release.set_started(false);
   Decide(Decision::COORDINATOR_STARTED, absl::StrCat("goes on at: ", state_.reason()));
@@ -239,14 +240,14 @@ void RoundMachine::On(const ReportReceived& event) {
 void RoundMachine::On(const OuterStepDone& event) {
   WEFT_CHECK(state_.phase() == RoundEvent::AGGREGATING && event.round == state_.current().round());
   WEFT_CHECK(event.result.version() == state_.consensus().version() + 1);
+  Decide(Decision::OUTER_STEP_DONE, absl::StrCat("consensus version ", event.result.version()), {},
+         event.result.digest());
   RoundRecord done = std::move(*state_.mutable_current());
   done.set_done_unix_ms(state_.now_unix_ms());
   done.set_result_digest(event.result.digest());
   done.set_result_bytes(event.result.bytes());
   done.set_down_bytes(event.result.delta_bytes());
   *state_.mutable_consensus() = event.result;
-  Decide(Decision::OUTER_STEP_DONE, absl::StrCat("consensus version ", event.result.version()), {},
-         event.result.digest());
 
   const uint64_t next = event.round + 1;
   const bool last = next == manifest_.rounds().round_count();

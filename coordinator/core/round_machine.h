@@ -30,8 +30,11 @@ namespace weft {
 struct TimeAdvanced {
   int64_t unix_ms = 0;
 };
+// A process took over the state, before any other event of its: work that was under way begins
+// again.
 struct CoordinatorStarted {
-};  // a process took over the state: work that was under way begins again
+  int64_t unix_ms = 0;
+};
 struct SiteJoined {
   std::string site;
   std::string session;

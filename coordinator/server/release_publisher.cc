@@ -111,8 +111,9 @@ std::string ModelCard(const RunManifest& manifest, const Release& release) {
   std::string card = absl::StrCat(
       "---\nlicense: ", absl::AsciiStrToLower(manifest.license()),
       "\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# ", manifest.run_id(),
-      ", round ", release.version, "\n\n", manifest.description(), "\n\n",
-      "This is consensus version ", release.version, " of ", manifest.rounds().round_count(),
+      ", round ", release.version, "\n\n", manifest.description(),
+      manifest.description().empty() ? "" : "\n\n", "This is consensus version ", release.version,
+      " of ", manifest.rounds().round_count(),
       " of a federated training run made with Weft: several sites trained on text that they did "
       "not show "
       "each other, and only parameter vectors were combined.\n\n");

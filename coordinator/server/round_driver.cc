@@ -26,9 +26,9 @@ std::string Hex(absl::string_view bytes) {
 
 void Log(const Decision& decision) {
   const std::string code = Decision::Code_Name(decision.code());
-  const std::string words = decision.code() == Decision::CALL_REFUSED
-                                ? absl::StrCat("refused: ", decision.reason())
-                                : decision.reason();
+  std::string words = decision.reason();
+  if (decision.code() == Decision::CALL_REFUSED) words = "refused: " + words;
+  if (!decision.digest().empty()) words += ", digest " + ShortHex(decision.digest());
   const std::string refusal =
       decision.refusal() == Refusal::NONE ? "" : Refusal::Code_Name(decision.refusal());
   const bool warn = decision.code() == Decision::CALL_REFUSED ||
@@ -41,10 +41,7 @@ void Log(const Decision& decision) {
         words,
         {{"code", refusal.empty() ? code : refusal}, {"site", decision.site()}, {"round", round}});
   } else {
-    LogInfo(words, {{"code", code},
-                    {"site", decision.site()},
-                    {"round", round},
-                    {"digest", ShortHex(decision.digest())}});
+    LogInfo(words, {{"code", code}, {"site", decision.site()}, {"round", round}});
   }
 }
 
@@ -85,7 +82,6 @@ absl::StatusOr<std::unique_ptr<RoundDriver>> RoundDriver::Create(const LoadedRun
   driver->work_.emplace();
   RoundDriver* raw = driver.get();
   driver->loop_.emplace(options.tick, [raw] { raw->Tick(); });
-  driver->Submit(CoordinatorStarted{});
   return driver;
 }
 
@@ -119,7 +115,13 @@ std::shared_ptr<const RoundState> RoundDriver::state() const {
   return snapshot_;
 }
 
+// The first tick comes before any event.
 void RoundDriver::Tick() {
+  if (!std::exchange(started_, true)) {
+    const absl::Status status =
+        Apply(machine_.Step(CoordinatorStarted{absl::ToUnixMillis(absl::Now())}));
+    if (!status.ok()) return;
+  }
   Handle(TimeAdvanced{absl::ToUnixMillis(absl::Now())})
       .IgnoreError();  // Fail has told the listener
   if (failure_.ok()) ReadMembershipIfChanged();

@@ -81,6 +81,7 @@ class RoundDriver {
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<OuterUpdate> update_;
   absl::Status failure_;
+  bool started_ = false;
   bool outer_step_runs_ = false;
   std::string membership_seen_;  // size, time and inode of the file that was read last
 

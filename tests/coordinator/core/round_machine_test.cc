@@ -238,6 +238,8 @@ TEST_F(RoundMachineTest, GoesOnToTheNextRoundAndPublishesTheLast) {
   EXPECT_EQ(round().round(), 1);
   EXPECT_EQ(round().base_version(), 1);
   ASSERT_TRUE(Find<KeepRound>().has_value());
+  EXPECT_EQ(Find<Record>()->decision.code(), Decision::OUTER_STEP_DONE);
+  EXPECT_EQ(Find<KeepRound>()->record.round(), 0);
   EXPECT_EQ(Find<KeepRound>()->record.result_digest(), Version(1).digest());
   EXPECT_FALSE(Find<PublishRelease>().has_value());
   Step(ReleasePublished{0});
@@ -283,6 +285,15 @@ TEST_F(RoundMachineTest, ARestartRunsTheSameOuterStepAgain) {
   ASSERT_TRUE(before.has_value() && after.has_value());
   EXPECT_EQ(before->record.SerializeAsString(), after->record.SerializeAsString());
   EXPECT_EQ(before->base.SerializeAsString(), after->base.SerializeAsString());
+}
+
+TEST_F(RoundMachineTest, ARestartPublishesAgainWhatWasUnderWay) {
+  Step(TimeAdvanced{1000});
+  ASSERT_TRUE(Find<PublishRelease>().has_value());
+  Step(CoordinatorStarted{2000});
+  ASSERT_TRUE(Find<PublishRelease>().has_value());
+  EXPECT_EQ(Find<PublishRelease>()->version, 0);
+  EXPECT_EQ(machine_.state().now_unix_ms(), 2000);
 }
 
 TEST_F(RoundMachineTest, ARestartKeepsTheCohortWhileSitesComeBack) {
