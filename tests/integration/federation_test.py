@@ -6,6 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from counting_proxy import CountingProxy
 from federation import MODEL, Federation, ProgramFailed, wait_until
 
 
@@ -49,6 +50,21 @@ class FederationTest(unittest.TestCase):
                 self.assertLess(left["sent_bytes"] - left["sent"]["push-chunk"]["bytes"], 10000)
                 run.call("weft-gate", "ledger", "verify", "--state", run.site_folder(site) / "gate", "--head", left["head"])
             self.assertEqual(len(run.status()["releases"]), 2)
+
+    def test_the_ledger_counts_what_the_wire_carries(self):
+        with Federation(self.folder, ["alba"]) as run:
+            bigger = MODEL[:1] + ["512", "--layers", "2"] + MODEL[4:]
+            run.set_up(["--rounds", "3", "--inner-steps", "2", "--up", "parameters_fp32"], model=bigger)
+            run.start_coordinator()
+            proxy = CountingProxy(run.port)
+            self.addCleanup(proxy.close)
+            run.port = proxy.port
+            run.start_gate("alba")
+            run.finish()
+            counted = run.bytes_left("alba")["sent_bytes"]
+            self.assertGreater(counted, 4_000_000)
+            self.assertLess(abs(proxy.sent - counted), 0.02 * counted + 65536 * proxy.connections)
+            self.assertEqual(proxy.connections, 1)
 
     def disturb(self, run):
         """Kills, with -9: a worker in round 0, a gate with its worker in round 1, the coordinator before round 2."""
@@ -106,9 +122,13 @@ class FederationTest(unittest.TestCase):
             wait_until("alba has joined", lambda: "joined" in first.log.read_text())
             run.call("weft-gate", "accept", "--state", run.work / "second", "--kit", run.kit("alba"), "--yes",
                      run.work / "run.signed.json")
-            run.start("second", "weft-gate", "run", "--state", run.work / "second", *arguments[2:])
+            second = run.start("second", "weft-gate", "run", "--state", run.work / "second", *arguments[2:])
             self.assertEqual(first.wait(20), 1)
             self.assertIn("SESSION_REPLACED", first.tail(1))
+            # Asked to end, a gate ends well and at once.
+            second.popen.terminate()
+            self.assertEqual(second.wait(10), 0)
+            self.assertIn("goes on with the run", second.tail(1))
 
             # Somebody whom the membership does not name.
             run.call("weft-ops", "keys", "request", "--name", "stranger", "--out", run.kit("stranger"))

@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -76,7 +75,7 @@ std::optional<std::string> WorkerProcess::Poll() {
   ++deaths_;
   if (deaths_ > kDeathsMax)
     return absl::StrCat("it ended ", deaths_, " times in a row, at last by ", Describe(status));
-  const absl::Duration wait = absl::Seconds(std::min(30, 1 << (deaths_ - 1)));
+  const absl::Duration wait = first_wait_ * (1 << (deaths_ - 1));
   start_again_ = absl::Now() + wait;
   LogWarning("the worker ended, it is started again", {{"how", Describe(status)},
                                                        {"in", absl::FormatDuration(wait)},

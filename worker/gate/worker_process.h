@@ -22,7 +22,11 @@ namespace weft {
 
 class WorkerProcess {
  public:
-  explicit WorkerProcess(std::vector<std::string> command) : command_(std::move(command)) {}
+  // After a death, waits `first_wait`, then twice as long each time, and gives up at the sixth in a
+  // row.
+  explicit WorkerProcess(std::vector<std::string> command,
+                         absl::Duration first_wait = absl::Seconds(1))
+      : command_(std::move(command)), first_wait_(first_wait) {}
   ~WorkerProcess();
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
@@ -41,6 +45,7 @@ class WorkerProcess {
   bool WaitUntil(absl::Time deadline);
 
   std::vector<std::string> command_;
+  absl::Duration first_wait_;
   pid_t pid_ = 0;
   int deaths_ = 0;
   absl::Time start_again_ = absl::InfiniteFuture();
