@@ -55,6 +55,13 @@ void RoundMachine::Open() {
 void RoundMachine::CloseIfComplete() {
   if (state_.phase() != RoundEvent::OPEN) return;
   const RoundRecord& round = state_.current();
+  if (round.cohort().empty() && round.contributions().empty()) {
+    // All who were invited left: whoever comes next opens the round anew, and need not wait for its
+    // deadline.
+    state_.set_phase(RoundEvent::FORMING);
+    state_.set_deadline_unix_ms(0);
+    return OpenOrWait();
+  }
   for (const std::string& site : round.cohort()) {
     if (FindStored(state_, site) == nullptr) return;
   }

@@ -177,6 +177,19 @@ TEST_F(RoundMachineTest, ASiteThatLeavesIsNotWaitedFor) {
   EXPECT_EQ(phase(), RoundEvent::AGGREGATING);
 }
 
+TEST_F(RoundMachineTest, ARoundThatAllSitesLeftIsOpenedAnewByTheNext) {
+  OpenWithThree();
+  for (const char* site : {"a", "b", "c"}) Step(SiteLeft{site, std::string("session-") + site, ""});
+  EXPECT_EQ(phase(), RoundEvent::FORMING);
+  EXPECT_EQ(machine_.state().deadline_unix_ms(), 0);
+  Join("d");
+  EXPECT_EQ(machine_.state().reason(), "round 0 waits for 3 sites: 1 joined");
+  Join("a");
+  Join("b");
+  EXPECT_EQ(phase(), RoundEvent::OPEN);
+  EXPECT_THAT(round().cohort(), ElementsAre("a", "b", "d"));
+}
+
 TEST_F(RoundMachineTest, WhatASiteStoredBeforeItLeftCounts) {
   OpenWithThree();
   Contribute("a");
