@@ -2,10 +2,9 @@
 // files or network. The mirror of the coordinator's round machine; design/CONSENSUS.md, "Round
 // machine".
 //
-//   site::SiteMachine machine(state, SiteLimits{});
+//   site::SiteMachine machine(state, limits);
 //   for (const SiteEffect& effect : machine.Step(Joined{context, now})) {
-//     // The driver writes machine.state() durably, then performs the effect and feeds back what
-//     came of it.
+//     // The driver writes machine.state() durably, performs the effect, feeds back what came.
 //   }
 //
 // Equal state and equal events give equal effects. Every effect may be performed twice (a crash
@@ -15,7 +14,9 @@
 // The rules it holds: one contribution for a base, ever (a reopened round of the same base gets the
 // same bytes); an older coordinator epoch, another run or a receipt for other bytes ends the gate;
 // a refusal that concerns one round ends that round only; the newest session of a site wins;
-// nothing waits beyond a bound. Thread-compatible.
+// nothing waits beyond a bound.
+//
+// Thread-compatible.
 #ifndef WEFT_WORKER_CORE_SITE_MACHINE_H_
 #define WEFT_WORKER_CORE_SITE_MACHINE_H_
 

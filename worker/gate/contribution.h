@@ -2,8 +2,8 @@
 // statement about it, signed with the site's key. Both are on disk before anything is sent, so that
 // a resume sends the same bytes.
 //
-//   auto formed = FormContribution(context, event.round, event.result);     // makes it, or finds
-//   it made formed->statement.chunk_digests; formed->signed_statement;
+//   auto formed = FormContribution(context, round, result);
+//   formed->blob; formed->chunk_sha256s; formed->signed_statement;
 //
 // Forming the same twice gives the same blob, bit for bit; the statement of a round is signed once
 // and then reused, because an ECDSA signature differs each time.

@@ -9,6 +9,7 @@
 //   absl::StatusOr<JoinReply> joined = client.Join(request);
 //   client.SetContext(joined->context());
 //   absl::StatusOr<RoundEvent> event = client.NextEvent(absl::Milliseconds(200));
+//
 // Belongs to one thread; `stop` may be set from any.
 #ifndef WEFT_WORKER_GATE_COORDINATOR_CLIENT_H_
 #define WEFT_WORKER_GATE_COORDINATOR_CLIENT_H_

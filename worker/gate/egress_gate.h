@@ -1,20 +1,20 @@
 // The only way out of a site, and the only owner of the connection to the coordinator.
 //
-// What may leave is a closed list of messages (kMayLeave in the .cc file). Before the bytes of one
-// leave, EgressGate checks them and writes them into the ledger; if either fails, nothing leaves:
-//   - the message is on the list, names this run, has no field that this program does not know, no
-//   text above 200 bytes
-//     and no more than 4 MiB;
-//   - a push is announced by a signed contribution that names this run, site and layout and whose
-//   blob digest is the
-//     digest of the announced chunks; each chunk is exactly one of those, and the first begins with
-//     the header of an encoded parameter vector. Nothing else that is larger than a name can pass.
+// What may leave is a closed list of messages (kMayLeave in egress_policy.cc). Before the bytes of
+// one leave, EgressGate checks them and writes them into the ledger; if either fails, nothing
+// leaves:
+//
+//   - The message is on the list and names this run. It has no field that this program does not
+//     know, no text above 200 bytes, and no more than 4 MiB.
+//   - A push is announced by a signed contribution that names this run, site and layout, and whose
+//     blob digest is that of the announced chunks. Each chunk is exactly one of those; the first
+//     begins with the header of an encoded parameter vector.
 //
 //   auto egress = EgressGate::Create(options, ledger.get());
 //   JoinReply reply;
-//   absl::Status status = (*egress)->Join(request, absl::Seconds(20), &reply);   // the transport's
-//   status; if (status.ok() && reply.refusal().code() != Refusal::NONE) ...              // a
-//   refusal is an answer
+//   absl::Status status = (*egress)->Join(request, absl::Seconds(20), &reply);
+//   if (!status.ok()) ...                                  // the transport's trouble
+//   if (reply.refusal().code() != Refusal::NONE) ...       // a refusal is an answer
 //
 // A failed connection says the likely causes. Belongs to one thread, but for Cancel().
 #ifndef WEFT_WORKER_GATE_EGRESS_GATE_H_

@@ -2,8 +2,8 @@
 // gate that a security officer reads first. EgressGate asks it before every send.
 //
 //   EgressPolicy policy("demo", "north", layout);
-//   absl::StatusOr<EgressLabel> label = policy.Check(message);   // PermissionDenied: this must not
-//   leave
+//   absl::StatusOr<EgressLabel> label = policy.Check(message);
+//   if (!label.ok()) ...   // PermissionDenied: this must not leave
 //
 // Remembers the contribution announced last, because chunks are checked against it. Belongs to one
 // thread.

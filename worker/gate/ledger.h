@@ -2,12 +2,13 @@
 // JSON object a line, each chained to the one before by a hash, each on disk before the bytes it
 // speaks of leave.
 //
-//   {"version":1,"sequence":7,"time":"2026-03-01T09:15:00.123Z","kind":"sent","type":"push-chunk","run":"demo",
-//    "round":3,"bytes":1048702,"sha256":"<hex>","note":"chunk 4 of
-//    ...","previous":"<hex>","entry":"<hex>"}
+//   {"version":1,"sequence":7,"time":"2026-03-01T09:15:00.123Z","kind":"sent",
+//    "type":"push-chunk","run":"demo","round":3,"bytes":1048702,"sha256":"<hex>",
+//    "note":"chunk 4 of 9","previous":"<hex>","entry":"<hex>"}
 //
-//   kind      "sent": these bytes left (or were about to, if a crash came between); "recorded":
-//   something happened here bytes     of the serialized message; sha256 is over the same bytes
+//   kind      "sent": these bytes left, or were about to when a crash came between
+//             "recorded": something happened here
+//   bytes     of the serialized message; sha256 is over the same bytes
 //   previous  "entry" of the line before; zeros in the first
 //   entry     SHA-256 of the line without its last field: {..., "previous": "..."}
 //
@@ -16,7 +17,9 @@
 // too (`ledger verify --head`). A last line without its newline was torn by a crash: its bytes
 // never left. It is removed and its removal recorded.
 //
-//   auto ledger = Ledger::Open(path); (*ledger)->Append(Ledger::Entry{.type = "join", ...});
+//   auto ledger = Ledger::Open(path);
+//   absl::Status status = (*ledger)->AppendSent("join", "demo", 0, bytes, "");
+//
 // One process, one thread.
 #ifndef WEFT_WORKER_GATE_LEDGER_H_
 #define WEFT_WORKER_GATE_LEDGER_H_

@@ -1,9 +1,10 @@
 // The worker as the gate starts it: a child of its own (`--start-worker`), started again within a
 // bound when it dies, or a command that asks a scheduler for one (`--worker-command`).
 //
-//   WorkerProcess worker({"/opt/weft/weft-worker", "run", "--site-directory", "site", "--data",
-//   "shards"}); worker.Start(); if (std::optional<std::string> why = worker.Poll()) ...   // it
-//   died too often worker.End(absl::Seconds(20));
+//   WorkerProcess worker({"/opt/weft/weft-worker", "run", "--site-directory", "exchange"});
+//   worker.Start();
+//   if (auto why = worker.Poll()) ...   // it died too often
+//   worker.End(absl::Seconds(20));
 //
 // The kernel ends the child when the gate is killed. Belongs to the thread that starts it.
 #ifndef WEFT_WORKER_GATE_WORKER_PROCESS_H_
