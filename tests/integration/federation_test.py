@@ -44,7 +44,7 @@ class FederationTest(unittest.TestCase):
                 self.assertTrue((run.exchange(site) / "stop").exists())
                 log = run.gates[site].log.read_text()
                 self.assertIn("by=delta", log)
-                left = run.bytes_left(site)
+                left = run.ledger(site)
                 # Two bytes a parameter and round, and little beside.
                 self.assertAlmostEqual(left["sent"]["push-chunk"]["bytes"], 3 * 2 * parameters, delta=0.15 * 6 * parameters)
                 self.assertLess(left["sent_bytes"] - left["sent"]["push-chunk"]["bytes"], 10000)
@@ -61,7 +61,7 @@ class FederationTest(unittest.TestCase):
             run.port = proxy.port
             run.start_gate("alba")
             run.finish()
-            counted = run.bytes_left("alba")["sent_bytes"]
+            counted = run.ledger("alba")["sent_bytes"]
             self.assertGreater(counted, 4_000_000)
             self.assertLess(abs(proxy.sent - counted), 0.02 * counted + 65536 * proxy.connections)
             self.assertEqual(proxy.connections, 1)

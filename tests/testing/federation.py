@@ -93,9 +93,9 @@ class Federation(LocalRun):
     def final_digest(self, site):
         return re.search(r'^base_digest: "(\w+)"', (self.exchange(site) / "final.textproto").read_text(), re.M).group(1)
 
-    def gate_status(self, site):
-        return json.loads(self.call("weft-gate", "status", "--state", self.site_folder(site) / "gate", "--site-directory",
-                                    self.exchange(site), "--json"))
+    def ledger(self, site):
+        """What left the site, by type, as its ledger says."""
+        return json.loads(self.call("weft-gate", "ledger", "show", "--state", self.site_folder(site) / "gate", "--json"))
 
     def training(self, site, round_number):
         """Has the site's worker begun this round, and not ended it?"""
