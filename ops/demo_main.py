@@ -119,7 +119,7 @@ class Islands:
         for name, _, steps in self.jobs:
             process, started = self.started.get(name, (None, None))
             done = process is not None and not process.running()
-            lines.append(demo_progress.island_line(name, self.folder(name), steps, BATCH * SEQUENCE, started, done))
+            lines.append(demo_progress.island_line(demo_report.title(name), self.folder(name), steps, BATCH * SEQUENCE, started, done))
         return lines
 
 

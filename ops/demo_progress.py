@@ -73,7 +73,7 @@ class Display:
         filled = int(24 * min(1.0, line.share))
         loss = f"loss {line.loss:6.3f}" if line.loss else " " * 11
         speed = f"{line.speed:8,.0f} tokens/s" if line.speed else ""
-        return f"  {line.name:<18} [{'#' * filled}{'.' * (24 - filled)}] {line.state:<18} {loss} {speed}"
+        return f"  {line.name:<22} [{'#' * filled}{'.' * (24 - filled)}] {line.state:<18} {loss} {speed}"
 
     def _rewrite(self, rows):
         width = shutil.get_terminal_size().columns - 1

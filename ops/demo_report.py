@@ -41,31 +41,34 @@ def write(path, summary):
     temporary.rename(path)
 
 
-def _rows(table, title_of):
+def title(model):
+    """How people are told of a model or a text, whose name in summary.json is `model`."""
+    if model.startswith("alone:"):
+        return f"{model[len('alone:'):]} alone"
+    return {CONSENSUS: "the consensus", POOLED_TRAINING: "all text in one place", "pooled": "all"}.get(model, model)
+
+
+def _rows(table):
     columns = list(next(iter(table.values())))
     widths = [max(12, len(column) + 2) for column in columns]
-    head = f"  {'model':<32}" + "".join(f"{title_of.get(column, column):>{width}}" for column, width in zip(columns, widths))
+    head = f"  {'model':<32}" + "".join(f"{title(column):>{width}}" for column, width in zip(columns, widths))
     rows = [head]
     for model, scores in table.items():
-        rows.append(f"  {title_of.get(model, model):<32}" +
+        rows.append(f"  {title(model):<32}" +
                     "".join(f"{scores[column]:>{width}}" for column, width in zip(columns, widths)))
     return "\n".join(rows)
 
 
 def table(summary, answers):
     """`answers`: how many a question of facts offers."""
-    titles = {CONSENSUS: "the consensus", POOLED_TRAINING: "all text trained in one place", "pooled": "all"}
-    for model in summary["held_out_bits_per_byte"]:
-        if model.startswith("alone:"):
-            titles[model] = f"{model[len('alone:'):]} alone"
     bits = {model: {name: f"{value:.3f}" for name, value in scores.items()}
             for model, scores in summary["held_out_bits_per_byte"].items()}
-    parts = ["Bits per byte on held-out text of each site, and of all of them (lower is better):", _rows(bits, titles)]
+    parts = ["Bits per byte on held-out text of each site, and of all of them (lower is better):", _rows(bits)]
     if summary["facts"]:
         shares = {model: {name: f"{100 * value:.0f} %" for name, value in scores.items()}
                   for model, scores in summary["facts"].items()}
         parts += ["", f"Which facts each model knows: held-out questions answered, of each region (guessing: "
-                      f"{100 / answers:.0f} %):", _rows(shares, titles)]
+                      f"{100 / answers:.0f} %):", _rows(shares)]
     left = ", ".join(f"{site} {count:,}" for site, count in summary["bytes_left"].items())
     parts += ["", f"Bytes that left each site over {summary['rounds']} rounds, by its ledger: {left}."]
     return "\n".join(parts)
