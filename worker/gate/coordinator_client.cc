@@ -62,6 +62,9 @@ absl::Status CoordinatorClient::Retry(absl::string_view what, absl::Duration pat
     const absl::Status status = attempt();
     if (status.ok() || !MayPass(status)) return status;
     if (stop_->load()) return absl::CancelledError("the gate was asked to end");
+    // Between calls nobody drives gRPC's channel: a connection it makes by itself meanwhile dies in
+    // its handshake, again and again. A new one is made within the next call.
+    if (absl::IsUnavailable(status)) egress_->Reconnect();
     damaged = absl::IsDataLoss(status) ? damaged + 1 : 0;
     if (damaged >= options_.damaged_max) return status;
     const absl::Duration wait = backoff.Next();
