@@ -18,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr size_t kProbeBytes = size_t{1} << 20;
+// What Windows programs put before UTF-8 text; not part of it.
+constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 bool IsTextFile(const std::string& path) {
   return absl::EndsWith(path, ".txt") || absl::EndsWith(path, ".jsonl");
@@ -62,7 +64,8 @@ class LineReader {
       break;
     }
     if (!any) return false;
-    ++number_;
+    if (++number_ == 1 && absl::StartsWith(*line, kByteOrderMark))
+      line->erase(0, kByteOrderMark.size());
     if (!line->empty() && line->back() == '\r') line->pop_back();
     return true;
   }
@@ -152,7 +155,8 @@ absl::Status Reading::Text(const std::string& path, bool by_lines) {
       if (absl::Status status = Bad(path, lines->number(), defect); !status.ok()) return status;
       damaged = true;
     }
-    const bool blank = !damaged && IsBlank(line);
+    // A blank line ends a damaged document too, so that what follows is not lost with it.
+    const bool blank = !too_long && IsBlank(line);
     if (!blank && !damaged) absl::StrAppend(&document, document.empty() ? "" : "\n", line);
     // A document of many lines is bounded as a line is.
     if (document.size() > options_.line_bytes_max && !damaged) {

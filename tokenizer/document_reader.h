@@ -2,9 +2,8 @@
 // file and line.
 //
 //   absl::StatusOr<std::vector<std::string>> files = ListTextFiles({"corpus/"});
-//   absl::Status status = ReadDocuments(*files, options, [&](absl::string_view text) { ...; return
-//   absl::OkStatus(); },
-//                                       &counts);
+//   const auto take = [&](absl::string_view text) { return writer.Add(text); };
+//   absl::Status status = ReadDocuments(*files, options, take, &counts);
 //
 // Memory is bounded by one document. Pure but for reading; the functions share no state.
 #ifndef WEFT_TOKENIZER_DOCUMENT_READER_H_
@@ -44,7 +43,8 @@ struct DocumentCounts {
 // names what is missing; InvalidArgument a file of another kind, or that there is none.
 absl::StatusOr<std::vector<std::string>> ListTextFiles(absl::Span<const std::string> inputs);
 
-// Calls `take` for each document, which is well-formed UTF-8 and not empty; a status that is not ok
+// Calls `take` for each document, which is well-formed UTF-8 and not empty, its lines joined by
+// "\n" (a byte order mark and the "\r" of "\r\n" are left out); a status that is not ok
 // ends the reading. InvalidArgument: a line that is too long, is not UTF-8, is not JSON, or has no
 // such field, with file and line.
 absl::Status ReadDocuments(absl::Span<const std::string> files, const DocumentOptions& options,

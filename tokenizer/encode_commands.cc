@@ -67,7 +67,8 @@ absl::Status Decode(const EncodeArguments& arguments) {
     if (!json.is_object() || !json.contains("ids") || !json["ids"].is_array())
       return BadLine(number, R"({"ids": [...]})");
     for (const Json& id : json["ids"]) {
-      if (!id.is_number_integer()) return BadLine(number, "whole numbers");
+      if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX)
+        return BadLine(number, "a list of token ids");
       ids.push_back(id.get<int32_t>());
     }
     // Ids may stop in the middle of a character: the replacement character stands for what is not

@@ -20,18 +20,21 @@ struct InspectArguments {
   bool json = false;
 };
 
-// Every shard is what the manifest says: its digest, its counts, and no id beyond the vocabulary.
+absl::Status CheckDigest(const std::string& path, const std::string& expected) {
+  absl::StatusOr<Digest> digest = Sha256OfFile(path);
+  if (!digest.ok()) return digest.status();
+  if (ToHex(*digest) == expected) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat(path, ": SHA-256 is ", ToHex(*digest), ", ", kShardManifestFile, " says ",
+                   expected, ": the file was changed or damaged; prepare the text again"));
+}
+
+// Every shard is what the manifest says: its digest and its counts.
 absl::Status CheckShards(const std::string& folder, const ShardManifest& manifest,
                          const ShardSplit& split) {
   for (const ShardEntry& entry : split.shards) {
     const std::string path = absl::StrCat(folder, "/", entry.file);
-    absl::StatusOr<Digest> digest = Sha256OfFile(path);
-    if (!digest.ok()) return digest.status();
-    if (ToHex(*digest) != entry.sha256) {
-      return absl::DataLossError(
-          absl::StrCat(path, ": SHA-256 is ", ToHex(*digest), ", ", kShardManifestFile, " says ",
-                       entry.sha256, ": the file was changed or damaged; prepare the text again"));
-    }
+    if (absl::Status status = CheckDigest(path, entry.sha256); !status.ok()) return status;
     absl::StatusOr<std::unique_ptr<TokenShard>> shard = TokenShard::Open(path);
     if (!shard.ok()) return shard.status();
     if ((*shard)->token_count() != entry.tokens || (*shard)->document_count() != entry.documents) {
@@ -79,6 +82,9 @@ absl::Status Inspect(const InspectArguments& arguments) {
     if (absl::Status status = CheckShards(arguments.folder, *manifest, *split); !status.ok())
       return status;
   }
+  const absl::Status held_out_text = CheckDigest(
+      absl::StrCat(arguments.folder, "/", kHeldOutTextFile), manifest->held_out_text_sha256);
+  if (!held_out_text.ok()) return held_out_text;
   if (arguments.document >= 0) return PrintDocument(arguments, *manifest);
   if (arguments.json) {
     std::cout << PrintShardManifest(*manifest);
@@ -103,11 +109,13 @@ void AddInspectCommand(CLI::App* program, Action* action) {
   CLI::App* command =
       program->add_subcommand("inspect", "Verify a folder of token shards, and show what it holds");
   command->add_option("folder", arguments->folder)->required();
+  CLI::Option* tokenizer =
+      command->add_option("--tokenizer", arguments->tokenizer, "folder with tokenizer.model");
   command
       ->add_option("--document", arguments->document,
                    "print this document's text (counted from 0; needs --tokenizer)")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--tokenizer", arguments->tokenizer, "folder with tokenizer.model");
+      ->check(CLI::NonNegativeNumber)
+      ->needs(tokenizer);
   command->add_flag("--json", arguments->json, "the manifest as JSON");
   command->callback([=] { *action = [=] { return Inspect(*arguments); }; });
 }

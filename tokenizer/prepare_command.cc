@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -19,7 +20,7 @@ struct PrepareArguments {
 };
 
 void PrintSummary(const ShardManifest& manifest, const DocumentCounts& counts,
-                  const std::string& out) {
+                  uint64_t largest_document, const std::string& out) {
   const auto line = [](const char* name, const ShardSplit& split) {
     std::cout << absl::StrFormat(
         "%-9s %d documents, %d bytes, %d tokens (%.2f bytes a token)\n", name, split.documents,
@@ -38,6 +39,11 @@ void PrintSummary(const ShardManifest& manifest, const DocumentCounts& counts,
     std::cout << "note:     the text holds U+2581 " << manifest.lower_one_eighth_blocks
               << " times; it comes back as a space\n";
   }
+  if (largest_document > (manifest.train.bytes + manifest.held_out.bytes) / 2) {
+    std::cout << "note:     one document of " << largest_document
+              << " bytes is most of the text, and is on one side of the split as a whole; "
+                 "--documents lines makes each line of a .txt file a document\n";
+  }
   std::cout << "written:  " << out << "\n";
 }
 
@@ -50,13 +56,17 @@ absl::Status Prepare(const PrepareArguments& arguments) {
       TokenShardWriter::Create(arguments.out, **tokenizer, arguments.shards);
   if (!writer.ok()) return writer.status();
   DocumentCounts counts;
-  const auto take = [&](absl::string_view text) { return (*writer)->Add(text); };
+  uint64_t largest_document = 0;
+  const auto take = [&](absl::string_view text) {
+    largest_document = std::max<uint64_t>(largest_document, text.size());
+    return (*writer)->Add(text);
+  };
   if (absl::Status status = ReadDocuments(*files, arguments.documents, take, &counts); !status.ok())
     return status;
   (*writer)->SetInputCounts(counts.empty, counts.skipped);
   absl::StatusOr<ShardManifest> manifest = (*writer)->Finish();
   if (!manifest.ok()) return manifest.status();
-  PrintSummary(*manifest, counts, arguments.out);
+  PrintSummary(*manifest, counts, largest_document, arguments.out);
   return absl::OkStatus();
 }
 

@@ -82,16 +82,13 @@ class SentencePieceTokenizer : public Tokenizer {
   // UTF-8 is spelled in byte pieces, where SentencePiece would put U+FFFD.
   std::vector<int32_t> Encode(absl::string_view text) const override {
     std::vector<int32_t> ids;
-    while (!text.empty()) {
-      const size_t sound = ValidUtf8Prefix(text.substr(0, text.find('\n')));
-      if (sound > 0) EncodeLine(text.substr(0, sound), &ids);
-      text.remove_prefix(sound);
-      if (text.empty()) break;
-      // Here stands a newline or a byte that is not UTF-8.
-      ids.push_back(kSpecialPieceCount - 256 + static_cast<uint8_t>(text[0]));
-      text.remove_prefix(1);
+    while (true) {
+      const size_t end = text.find('\n');
+      EncodeLine(text.substr(0, end), &ids);
+      if (end == absl::string_view::npos) return ids;
+      ids.push_back(BytePiece('\n'));
+      text.remove_prefix(end + 1);
     }
-    return ids;
   }
 
   std::string Decode(absl::Span<const int32_t> ids) const override {
@@ -106,10 +103,20 @@ class SentencePieceTokenizer : public Tokenizer {
   const std::string& model_sha256() const override { return sha256_; }
 
  private:
+  static int32_t BytePiece(char byte) {
+    return kSpecialPieceCount - 256 + static_cast<uint8_t>(byte);
+  }
+
   void EncodeLine(absl::string_view line, std::vector<int32_t>* ids) const {
-    std::vector<int> encoded;
-    WEFT_CHECK(model_->Encode(line.data(), line.size(), &encoded));
-    ids->insert(ids->end(), encoded.begin(), encoded.end());
+    while (!line.empty()) {
+      const size_t sound = ValidUtf8Prefix(line);
+      std::vector<int> encoded;
+      WEFT_CHECK(model_->Encode(line.data(), sound, &encoded));
+      ids->insert(ids->end(), encoded.begin(), encoded.end());
+      if (sound == line.size()) return;
+      ids->push_back(BytePiece(line[sound]));
+      line.remove_prefix(sound + 1);
+    }
   }
 
   std::unique_ptr<SentencePieceModel> model_;

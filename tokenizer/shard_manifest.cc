@@ -9,13 +9,14 @@
 namespace weft {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;  // written
+using Json = nlohmann::json;                 // read: no slower for many names
 
 constexpr char kFormat[] = "weft-token-shards-1";
 constexpr uint64_t kManifestBytesMax = uint64_t{64} << 20;
 
-Json SplitToJson(const ShardSplit& split) {
-  Json shards = Json::array();
+OrderedJson SplitToJson(const ShardSplit& split) {
+  OrderedJson shards = OrderedJson::array();
   for (const ShardEntry& shard : split.shards) {
     shards.push_back({{"file", shard.file},
                       {"sha256", shard.sha256},
@@ -54,7 +55,8 @@ class Fields {
   // The name becomes a path, so it must not lead out of the folder.
   std::string FileName(const Json& object, const char* name) {
     std::string file = Text(object, name);
-    if (file.empty() || file[0] == '.' || file.find('/') != std::string::npos)
+    if (file.empty() || file[0] == '.' ||
+        file.find_first_of(std::string("/\0", 2)) != std::string::npos)
       Fail(name, "a plain file name");
     return file;
   }
@@ -83,28 +85,33 @@ ShardSplit SplitFromJson(const Json& manifest, const char* name, Fields* fields)
   const Json* shards = fields->Find(*json, "shards");
   if (shards == nullptr) return split;
   if (!shards->is_array()) return fields->Fail("shards", "a list"), split;
+  uint64_t documents = 0, tokens = 0;
   for (const Json& shard : *shards) {
     split.shards.push_back({.file = fields->FileName(shard, "file"),
                             .sha256 = fields->Sha256Hex(shard, "sha256"),
                             .bytes = fields->Count(shard, "bytes"),
                             .documents = fields->Count(shard, "documents"),
                             .tokens = fields->Count(shard, "tokens")});
+    documents += split.shards.back().documents;
+    tokens += split.shards.back().tokens;
   }
+  if (documents != split.documents) fields->Fail("documents", "the sum over the shards");
+  if (tokens != split.tokens) fields->Fail("tokens", "the sum over the shards");
   return split;
 }
 
 }  // namespace
 
 std::string PrintShardManifest(const ShardManifest& manifest) {
-  const Json json = {{"format", kFormat},
-                     {"tokenizer_sha256", manifest.tokenizer_sha256},
-                     {"vocabulary_size", manifest.vocabulary_size},
-                     {"train", SplitToJson(manifest.train)},
-                     {"held_out", SplitToJson(manifest.held_out)},
-                     {"held_out_text_sha256", manifest.held_out_text_sha256},
-                     {"empty_documents", manifest.empty_documents},
-                     {"skipped_documents", manifest.skipped_documents},
-                     {"u2581_count", manifest.lower_one_eighth_blocks}};
+  const OrderedJson json = {{"format", kFormat},
+                            {"tokenizer_sha256", manifest.tokenizer_sha256},
+                            {"vocabulary_size", manifest.vocabulary_size},
+                            {"train", SplitToJson(manifest.train)},
+                            {"held_out", SplitToJson(manifest.held_out)},
+                            {"held_out_text_sha256", manifest.held_out_text_sha256},
+                            {"empty_documents", manifest.empty_documents},
+                            {"skipped_documents", manifest.skipped_documents},
+                            {"u2581_count", manifest.lower_one_eighth_blocks}};
   return json.dump(2) + "\n";
 }
 

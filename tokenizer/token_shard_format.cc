@@ -129,6 +129,9 @@ absl::StatusOr<TokenShardView> DecodeTokenShard(absl::string_view bytes, absl::s
   view.token_bytes = static_cast<int>(raw.token_bytes);
   view.tokens = bytes.data() + kTokenShardHeaderBytes;
   view.starts = view.tokens + PadTo8(raw.token_count * raw.token_bytes);
+  const auto zero = [](char byte) { return byte == 0; };
+  if (!std::all_of(view.tokens + view.token_count * raw.token_bytes, view.starts, zero))
+    return Damaged(source, "the bytes between tokens and document starts are not zero");
   if ((view.token_count == 0) != (view.document_count == 0))
     return Damaged(source, "tokens without documents");
   for (uint64_t i = 0; i < view.document_count; ++i) {

@@ -17,6 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr absl::string_view kDocumentsHint =
+    " (--documents lines makes each line of a .txt file a document)";
+
 bool IsHeldOut(absl::string_view text, double share) {
   Sha256Hasher hasher;
   hasher.Update("weft-held-out-1");
@@ -122,12 +125,14 @@ absl::StatusOr<ShardManifest> TokenShardWriter::Finish() {
   if (manifest_.train.documents == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the input holds no document to train on (", manifest_.held_out.documents, " held out, ",
-        manifest_.empty_documents, " empty, ", manifest_.skipped_documents, " skipped)"));
+        manifest_.empty_documents, " empty, ", manifest_.skipped_documents, " skipped)",
+        manifest_.held_out.documents > 0 ? kDocumentsHint : ""));
   }
   if (options_.held_out > 0 && manifest_.held_out.documents == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "none of ", manifest_.train.documents, " documents fell into the held-out share of ",
-        options_.held_out, ": give more documents, a larger --held-out, or --held-out 0"));
+        options_.held_out, ": give more documents, a larger --held-out, or --held-out 0",
+        kDocumentsHint));
   }
   for (Side* side : {&train_, &held_out_}) {
     if (absl::Status status = WriteShard(side); !status.ok()) return status;

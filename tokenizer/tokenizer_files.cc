@@ -103,7 +103,10 @@ std::string PrintTokenizerJson(absl::Span<const Piece> pieces) {
     added.push_back(std::move(token));
   }
   Json vocabulary = Json::object();
-  for (size_t id = 0; id < pieces.size(); ++id) vocabulary[pieces[id].text] = id;
+  // Pieces differ, so that the search of operator[] for an equal one is not needed (nor its time,
+  // quadratic in the vocabulary).
+  for (size_t id = 0; id < pieces.size(); ++id)
+    vocabulary.get_ref<Json::object_t&>().emplace_back(pieces[id].text, id);
   Json merges = Json::array();
   for (const Merge& merge : Merges(pieces)) {
     merges.push_back({pieces[static_cast<size_t>(merge.left)].text,
@@ -145,22 +148,24 @@ std::string PrintTokenizerJson(absl::Span<const Piece> pieces) {
   return json.dump(1) + "\n";
 }
 
+absl::Status CheckFolderIsNew(const std::string& folder) {
+  std::error_code error;
+  if (!fs::exists(folder, error)) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat(
+      folder, ": is there already and is never overwritten: remove it, or choose another folder"));
+}
+
 absl::Status WriteTokenizerFolder(const std::string& folder, const std::string& model) {
+  if (absl::Status status = CheckFolderIsNew(folder); !status.ok()) return status;
   std::string path = folder;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
-  std::error_code error;
-  if (fs::exists(path, error)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(path,
-                     ": is there already; a tokenizer is never overwritten: remove it, or choose "
-                     "another folder"));
-  }
   const std::string temporary = absl::StrCat(path, ".", getpid(), kTemporarySuffix);
   absl::Status status = WriteContents(temporary, model);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0)
     status = ErrnoStatus("cannot give the finished folder its name", path);
   if (!status.ok()) {
-    fs::remove_all(temporary, error);
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
     return status;
   }
   const std::string parent = fs::path(path).parent_path().string();

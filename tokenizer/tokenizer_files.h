@@ -21,6 +21,9 @@ namespace weft {
 
 std::string PrintTokenizerJson(absl::Span<const Piece> pieces);
 
+// AlreadyExists where `folder` is; to be asked before long work, too.
+absl::Status CheckFolderIsNew(const std::string& folder);
+
 // `folder` must not exist: it appears whole or not at all.
 absl::Status WriteTokenizerFolder(const std::string& folder, const std::string& model);
 

@@ -24,7 +24,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;
   }
-  const absl::Status status = action();
+  absl::Status status = action();
+  if (status.ok() && !std::cout.flush()) status = absl::DataLossError("cannot write the output");
   if (status.ok()) return 0;
   std::cerr << "weft-tokenizer: " << status.message() << "\n";
   return 1;

@@ -17,6 +17,7 @@ struct TrainArguments {
 };
 
 absl::Status Train(const TrainArguments& arguments) {
+  if (absl::Status status = CheckFolderIsNew(arguments.out); !status.ok()) return status;
   absl::StatusOr<TrainedTokenizer> trained = TrainTokenizer(arguments.inputs, arguments.options);
   if (!trained.ok()) return trained.status();
   if (absl::Status status = WriteTokenizerFolder(arguments.out, trained->model); !status.ok())

@@ -7,6 +7,8 @@
 namespace weft {
 namespace {
 
+constexpr size_t kBlockBytes = 4096;
+
 // Bytes of the well-formed character at the front of `text`, or 0.
 size_t CharacterLength(absl::string_view text) {
   const auto byte = [&](size_t i) {
@@ -29,12 +31,29 @@ size_t CharacterLength(absl::string_view text) {
   return 0;
 }
 
+// Bytes from the start of the last character, at most three: what may be cut off at the end.
+size_t UnfinishedBytes(absl::string_view block) {
+  for (size_t back = 1; back <= 3 && back < block.size(); ++back) {
+    const auto byte = static_cast<uint8_t>(block[block.size() - back]);
+    if (byte >= 0xc0) return back;
+    if (byte < 0x80) return 0;
+  }
+  return 0;
+}
+
 }  // namespace
 
 size_t ValidUtf8Prefix(absl::string_view text) {
-  // The common case at the speed of memory; the place of an error is found slowly.
-  if (simdjson::validate_utf8(text.data(), text.size())) return text.size();
+  // Sound blocks at the speed of memory; the place of an error is found slowly. Never far beyond
+  // the error, so that who goes on after each of many errors takes linear time.
   size_t valid = 0;
+  while (valid < text.size()) {
+    absl::string_view block = text.substr(valid, kBlockBytes);
+    // Not the first bytes of a character that ends in the next block.
+    if (valid + block.size() < text.size()) block.remove_suffix(UnfinishedBytes(block));
+    if (!simdjson::validate_utf8(block.data(), block.size())) break;
+    valid += block.size();
+  }
   while (const size_t length = CharacterLength(text.substr(valid))) valid += length;
   return valid;
 }
