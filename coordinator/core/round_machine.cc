@@ -111,15 +111,16 @@ void RoundMachine::On(const SiteResumed& event) {
   SiteState* site = FindSite(event.site);
   if (site->connected() && site->active()) return;
   site->set_connected(true);
+  if (site->active()) return effects_.push_back(SaveSoon{});
   site->set_active(true);
-  Decide(Decision::SITE_RESUMED, "its watch is open", event.site);
+  Decide(Decision::SITE_RESUMED, "is back, and is invited again", event.site);
   OpenOrWait();
 }
 
 void RoundMachine::On(const SiteLost& event) {
   if (!HoldsSession(event.site, event.session) || !FindSite(event.site)->connected()) return;
   FindSite(event.site)->set_connected(false);
-  Decide(Decision::SITE_LOST, "its watch ended; it may come back", event.site);
+  effects_.push_back(SaveSoon{});
 }
 
 void RoundMachine::On(const SiteLeft& event) {

@@ -103,6 +103,7 @@ struct Refuse {
   Refusal refusal;
 };
 struct Announce {};  // tell every watcher
+struct SaveSoon {};  // who is connected: worth showing, not worth a synced write of its own
 struct RunOuterStep {
   RoundRecord record;  // the included contributions with their weights
   ConsensusVersion base;
@@ -113,7 +114,7 @@ struct PublishRelease {
 };
 struct RemoveUnneeded {};  // blobs and contributions that the state no longer names
 using Effect = std::variant<Record, KeepReceipt, KeepReport, KeepRound, Accept, Refuse, Announce,
-                            RunOuterStep, PublishRelease, RemoveUnneeded>;
+                            SaveSoon, RunOuterStep, PublishRelease, RemoveUnneeded>;
 
 class RoundMachine {
  public:

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -125,6 +126,7 @@ void RoundDriver::Tick() {
   Handle(TimeAdvanced{absl::ToUnixMillis(absl::Now())})
       .IgnoreError();  // Fail has told the listener
   if (failure_.ok()) ReadMembershipIfChanged();
+  if (failure_.ok() && save_soon_) Save({}).IgnoreError();
   listener_.on_tick();
 }
 
@@ -140,11 +142,19 @@ RoundDriver::Outcome RoundDriver::Handle(const Event& event) {
   return effects;
 }
 
+absl::Status RoundDriver::Save(const std::vector<Effect>& effects) {
+  save_soon_ = false;
+  if (absl::Status status = store_->Commit(machine_.state(), effects); !status.ok()) Fail(status);
+  return failure_;
+}
+
 absl::Status RoundDriver::Apply(const std::vector<Effect>& effects) {
   if (effects.empty()) return absl::OkStatus();
-  if (absl::Status status = store_->Commit(machine_.state(), effects); !status.ok()) {
-    Fail(status);
-    return failure_;
+  const auto may_wait = [](const Effect& e) { return std::holds_alternative<SaveSoon>(e); };
+  if (std::all_of(effects.begin(), effects.end(), may_wait)) {
+    save_soon_ = true;
+  } else if (absl::Status status = Save(effects); !status.ok()) {
+    return status;
   }
   {
     const std::lock_guard<std::mutex> lock(mutex_);

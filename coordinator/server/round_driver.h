@@ -62,6 +62,7 @@ class RoundDriver {
   // On the loop's thread.
   void Tick();
   Outcome Handle(const Event& event);
+  absl::Status Save(const std::vector<Effect>& effects);
   absl::Status Apply(const std::vector<Effect>& effects);
   void Perform(const Effect& effect);
   void ReadMembershipIfChanged();
@@ -82,6 +83,7 @@ class RoundDriver {
   std::unique_ptr<OuterUpdate> update_;
   absl::Status failure_;
   bool started_ = false;
+  bool save_soon_ = false;
   bool outer_step_runs_ = false;
   std::string membership_seen_;  // size, time and inode of the file that was read last
 
