@@ -109,7 +109,7 @@ class ParityTest(unittest.TestCase):
         used = {id for ids in self.many_scripts.ours(self.texts) for id in ids}
         self.assertEqual(used & {0, 1, 2}, set())
         self.assertGreater(len(used & set(range(3, 259))), 100)
-        self.assertGreater(len(used - set(range(259))), 1000)
+        self.assertGreater(len(used - set(range(259))), 700)
         model = json.loads((self.few_letters.folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
         joined = ["".join(pair) for pair in model["merges"]]
         self.assertGreater(len(joined), 2 * len(set(joined)))
