@@ -1,5 +1,4 @@
-// The update of the consensus from the sites' combination, a block of coordinates at a time
-// (CONSENSUS.md, "One round").
+// The update of the consensus from the sites' combination, a block of coordinates at a time.
 //
 //   auto outer = *MakeOuterUpdate(manifest.consensus().outer());
 //   outer->Step(z, combined, absl::MakeSpan(momentum), absl::MakeSpan(next));

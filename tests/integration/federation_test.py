@@ -17,7 +17,7 @@ class FederationTest(unittest.TestCase):
         self.folder = Path(folder.name)
 
     def test_one_site_is_plain_training_bit_for_bit(self):
-        """CONSENSUS.md: with one site, whole vectors, alpha 1 and outer SGD 1.0, fedavg is local training."""
+        """With one site, whole vectors, alpha 1 and outer SGD 1.0, fedavg is local training."""
         with Federation(self.folder, ["alba"]) as run:
             run.set_up(["--rounds", "3", "--inner-steps", "5", "--up", "parameters_fp32", "--down", "parameters_fp32"])
             run.start_coordinator()

@@ -1,6 +1,5 @@
 // The gate's side of the round protocol as a pure state machine: events in, effects out, no clock,
-// files or network. The mirror of the coordinator's round machine; design/CONSENSUS.md, "Round
-// machine".
+// files or network. The mirror of the coordinator's round machine.
 //
 //   site::SiteMachine machine(state, limits);
 //   for (const SiteEffect& effect : machine.Step(Joined{context, now})) {
