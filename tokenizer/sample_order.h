@@ -9,8 +9,8 @@
 // Thread-safe: immutable.
 //
 //   SampleOrder order(seed, "site-a", sample_count);
-//   uint64_t sample = order.At(position);   // position counts samples since the run began; epoch =
-//   position / n
+//   // Position counts samples since the run began; the epoch is position / sample_count.
+//   uint64_t sample = order.At(position);
 #ifndef WEFT_TOKENIZER_SAMPLE_ORDER_H_
 #define WEFT_TOKENIZER_SAMPLE_ORDER_H_
 

@@ -1,7 +1,7 @@
 // SentencePiece BPE: training a model, and its pieces. Encoding is behind Tokenizer (tokenizer.h).
 //
-//   auto model = TrainSentencePiece({.vocabulary_size = 2048}, next_line);   // the bytes of
-//   tokenizer.model auto pieces = ReadPieces(*model);
+//   auto model = TrainSentencePiece({.vocabulary_size = 2048}, next_line);  // tokenizer.model
+//   auto pieces = ReadPieces(*model, "the trained model");
 //
 // Training uses one thread; the functions share no state.
 #ifndef WEFT_TOKENIZER_SENTENCEPIECE_TOKENIZER_H_

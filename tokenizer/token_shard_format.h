@@ -1,8 +1,9 @@
 // A token shard as bytes: what proto/FORMAT.md draws under "Token shard", encoded and decoded in
 // memory. Reading from files is in token_shard_reader.h.
 //
-//   std::string bytes = EncodeTokenShard({.vocabulary_size = 2048, .tokenizer = sha256}, tokens,
-//   starts); absl::StatusOr<TokenShardView> view = DecodeTokenShard(bytes, "train-00000.tokens");
+//   const TokenShardHeader header{.vocabulary_size = 2048, .tokenizer = sha256};
+//   std::string bytes = EncodeTokenShard(header, tokens, starts);
+//   absl::StatusOr<TokenShardView> view = DecodeTokenShard(bytes, "train-00000.tokens");
 //
 // Pure functions; a view borrows its bytes.
 #ifndef WEFT_TOKENIZER_TOKEN_SHARD_FORMAT_H_

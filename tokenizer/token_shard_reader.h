@@ -1,18 +1,19 @@
 // A folder of prepared text: token shards, memory-mapped, with document boundaries, under one
 // manifest.
 //
-//   DIR/manifest.json              tokenizer_sha256, vocabulary_size, totals, and a list of shards
-//   with their SHA-256 DIR/train-00000.tokens ...     training documents DIR/held_out-00000.tokens
-//   ...  held-out documents; DIR/held_out.txt their text, for scoring in bits per byte
+//   DIR/manifest.json              tokenizer, totals, and the shards with their SHA-256
+//   DIR/train-00000.tokens ...     training documents
+//   DIR/held_out-00000.tokens ...  held-out documents
+//   DIR/held_out.txt               their text, for scoring in bits per byte
 //
 // A shard file: header, then token ids (u16 when the vocabulary fits, else u32), then document
 // starts (u64, in tokens). Each document is BOS, its tokens, EOS. proto/FORMAT.md draws it.
 // Thread-safe once open.
 //
 //   auto data = TokenDataset::Open({"shards/"}, manifest_tokenizer_sha256, 256);
+//   const SampleOrder order(seed, site, data->sample_count());
 //   std::vector<int32_t> sample(257);
-//   data->ReadSample(SampleOrder(seed, site, data->sample_count()).At(position),
-//   absl::MakeSpan(sample));
+//   data->ReadSample(order.At(position), absl::MakeSpan(sample));
 #ifndef WEFT_TOKENIZER_TOKEN_SHARD_READER_H_
 #define WEFT_TOKENIZER_TOKEN_SHARD_READER_H_
 

@@ -28,8 +28,8 @@ namespace weft {
 
 struct ShardOptions {
   double held_out = 0.05;  // share of the documents, 0 <= held_out < 1
-  uint64_t shard_tokens_max = uint64_t{16}
-                              << 20;  // a shard is closed at the first document that reaches it
+  // A shard ends with the first document that reaches it.
+  uint64_t shard_tokens_max = uint64_t{16} << 20;
 };
 
 class TokenShardWriter {

@@ -1,9 +1,8 @@
 // Text to token ids and back. Encoding is lossless but for U+2581, which comes back as a space.
 // Implementations are immutable and may be shared by threads.
 //
-//   auto tokenizer = LoadTokenizer("release/");              // the folder that holds
-//   tokenizer.model std::vector<int32_t> ids = (*tokenizer)->Encode("Guten Morgen");   // no BOS is
-//   added
+//   auto tokenizer = LoadTokenizer("release/");  // the folder that holds tokenizer.model
+//   std::vector<int32_t> ids = (*tokenizer)->Encode("Guten Morgen");  // no BOS is added
 #ifndef WEFT_TOKENIZER_TOKENIZER_H_
 #define WEFT_TOKENIZER_TOKENIZER_H_
 

@@ -1,7 +1,6 @@
 // Trains a SentencePiece BPE model on a sample of documents.
 //
-//   absl::StatusOr<TrainedTokenizer> trained = TrainTokenizer({"corpus/"}, {.vocabulary_size =
-//   2048});
+//   auto trained = TrainTokenizer({"corpus/"}, {.vocabulary_size = 2048});
 //
 // Each input (a file or a folder) gives at most sample_bytes of text, so that a large site does not
 // crowd out a small one.
