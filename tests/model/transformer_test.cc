@@ -1,6 +1,6 @@
 // The transformer against what must hold of it: gradients against differences of the loss,
 // causality, the cache against the whole sequence, and equal bits for equal calls.
-// tests/model/parity_test.py compares it with transformers.
+// tests/model/logit_parity_test.py compares it with transformers.
 #include "model/transformer.h"
 
 #include <gtest/gtest.h>
