@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import tempfile
 import unittest
 from pathlib import Path
@@ -97,6 +98,17 @@ class FederationTest(unittest.TestCase):
     def test_killed_processes_change_nothing_in_the_result(self):
         calm = self.run_two_sites(self.folder / "calm", disturbed=False)
         self.assertEqual(self.run_two_sites(self.folder / "disturbed", disturbed=True), calm)
+
+    def test_a_gate_waits_for_a_coordinator_that_comes_late(self):
+        with Federation(self.folder, ["alba"]) as run:
+            run.set_up(["--rounds", "1", "--inner-steps", "2"])
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                run.port = probe.getsockname()[1]
+            gate = run.start_gate("alba")
+            wait_until("alba has tried in vain", lambda: gate.log.read_text().count("join failed") >= 4)
+            run.start_coordinator(port=run.port)
+            run.finish()
 
     def test_refusals_are_said_in_one_line(self):
         with Federation(self.folder, ["alba", "brena"]) as run:

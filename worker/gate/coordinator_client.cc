@@ -67,6 +67,9 @@ absl::Status CoordinatorClient::Retry(absl::string_view what, absl::Duration pat
     if (absl::IsUnavailable(status)) egress_->Reconnect();
     damaged = absl::IsDataLoss(status) ? damaged + 1 : 0;
     if (damaged >= options_.damaged_max) return status;
+    // While we wait nobody drives gRPC's channel, so that one which lost its peer can fail to
+    // connect for ever: the next attempt gets a new one.
+    if (absl::IsUnavailable(status)) egress_->Reconnect();
     const absl::Duration wait = backoff.Next();
     if (absl::Now() + wait > give_up) {
       return absl::Status(status.code(), absl::StrCat(status.message(), "; given up after ",
