@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Whole federations whose programs are killed with -9 at random instants, and what is on disk afterwards.
+
+    tests/integration/federation_kill_test.py                          # a dozen kills, as ops/test runs it
+    tests/integration/federation_kill_test.py --kills 1000 --seed 7    # minutes; several shapes of federation in turn
+    tests/integration/federation_kill_test.py --kills 200 --shape chunks --shaper
+
+A failing run prints its seed and the command that repeats it, keeps its folder, and prints the last lines of every log.
+The same seed draws the same kills; how they fall on the programs' work depends on the machine too.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+os.environ.setdefault("WEFT_SOURCE", str(SOURCE))
+os.environ.setdefault("WEFT_BIN", str(SOURCE / "build/dev/bin"))
+sys.path.insert(0, str(SOURCE / "tests/testing"))
+from federation import MODEL, Federation, ProgramFailed  # noqa: E402
+from killed_run import PHASES, KilledRun, Options, Tally  # noqa: E402
+from run_checks import Reference, check_run, resumed_pushes, rounds_of  # noqa: E402
+
+NAMES = ["alba", "brena", "corvo", "dorma", "elva", "faro", "gora", "hilma"]
+
+
+@dataclass
+class Shape:
+    """A kind of federation."""
+    sites: int
+    manifest: list
+    model: list
+    same: bool = True  # every round has the whole cohort: all equals the undisturbed run
+    gap_seconds: float = 0.15
+    kills_at_once: int = 150  # in one run; then the next run begins
+
+
+WHOLE = ["--up", "parameters_fp32", "--down", "parameters_fp32"]
+SMALL = ["--inner-steps", "6", "--publish-every", "3"]
+SHAPES = {
+    "small": Shape(3, ["--rounds", "24", "--quorum", "3", *SMALL], MODEL),
+    # About a million parameters: a contribution has five chunks of fp32.
+    "chunks": Shape(3, ["--rounds", "8", "--quorum", "3", *SMALL, *WHOLE],
+                    MODEL[:1] + ["160", "--layers", "4"] + MODEL[4:10] + ["512"] + MODEL[11:], gap_seconds=0.25),
+    # Rounds close at a deadline without those that are late: the cohorts differ from run to run.
+    "partial": Shape(5, ["--rounds", "12", "--quorum", "2", "--round-seconds", "2", *SMALL, *WHOLE], MODEL, same=False),
+    "eight": Shape(8, ["--rounds", "12", "--quorum", "8", *SMALL, "--preset", "diloco"], MODEL, gap_seconds=0.25),
+}
+
+
+def prepare(shape, folder):
+    """Everything that comes before a run, and an undisturbed run: returns its Reference."""
+    sites = NAMES[:shape.sites]
+    with Federation(folder / "prepared", sites) as run:
+        run.set_up(shape.manifest, model=shape.model)
+    shutil.copytree(folder / "prepared", folder / "calm", symlinks=True)
+    with Federation(folder / "calm", sites) as run:
+        run.start_coordinator("--keep-contributions")
+        for site in sites:
+            run.start_gate(site)
+        run.finish(timeout=300)
+        reference = Reference.of(run)
+        problems = check_run(run, reference, shape.same)
+    shutil.rmtree(folder / "calm")
+    if problems:
+        raise ProgramFailed("the undisturbed run: " + "; ".join(problems))
+    return reference
+
+
+def one_run(shape, folder, reference, options, tally):
+    shutil.copytree(folder / "prepared", folder / "run", symlinks=True)
+    run = KilledRun(folder / "run", NAMES[:shape.sites], options, tally)
+    resumed = 0
+    try:
+        run.go()
+        problems = check_run(run, reference, shape.same)
+        if problems:
+            raise ProgramFailed("\n".join(problems))
+        tally.rounds += len(rounds_of(run))
+        tally.runs += 1
+        resumed = resumed_pushes(run)
+    except BaseException:
+        run.tails()
+        raise
+    shutil.rmtree(folder / "run")
+    return resumed
+
+
+def run_all(arguments, folder, tally):
+    draw = random.Random(arguments.seed)
+    names = [arguments.shape] if arguments.shape else (["small"] if arguments.kills < 100 else list(SHAPES))
+    references, resumed, left, turn = {}, 0, arguments.kills, 0
+    while left > 0:
+        name = names[turn % len(names)]
+        turn += 1
+        shape = SHAPES[name]
+        if name not in references:
+            references[name] = prepare(shape, folder / name)
+        kills = min(left, shape.kills_at_once)
+        began = time.monotonic()
+        options = Options(kills, draw, gap_seconds=shape.gap_seconds)
+        before = sum(tally.kills.values())
+        resumed += one_run(shape, folder / name, references[name], options, tally)
+        done = sum(tally.kills.values()) - before
+        left -= done
+        print(f"{name}: {done} kills in {time.monotonic() - began:.0f} s, {left} are left", flush=True)
+    return resumed
+
+
+def report(tally, resumed, seconds):
+    for program, phases in PHASES.items():
+        hits = [f"{phase} {tally.kills[(program, phase)]}" for phase in phases]
+        print(f"  {program:12}" + ", ".join(hits))
+    by_program = ", ".join(f"{tally.of_program(program)} {program}" for program in PHASES)
+    print(f"killed: {by_program}; pushes that resumed: {resumed}; cuts: {tally.cuts}; rounds: {tally.rounds}; "
+          f"runs: {tally.runs}; seconds: {seconds:.0f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randint(1, 10**6))
+    parser.add_argument("--shape", choices=SHAPES, help="only this kind of federation [all in turn; below 100 kills: small]")
+    parser.add_argument("--work", type=Path, help="where the runs lie [a temporary folder]")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="weft-kill-", dir=arguments.work))
+    shape = f" --shape {arguments.shape}" if arguments.shape else ""
+    again = f"tests/integration/federation_kill_test.py --kills {arguments.kills} --seed {arguments.seed}{shape}"
+    print(f"seed {arguments.seed}; again: {again}", flush=True)
+    tally, began = Tally(), time.monotonic()
+    try:
+        resumed = run_all(arguments, folder, tally)
+    except BaseException as problem:
+        print(f"FAILED, seed {arguments.seed}: {problem}\nkept: {folder}\nagain: {again}", file=sys.stderr)
+        sys.exit(1)
+    shutil.rmtree(folder)
+    report(tally, resumed, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    main()
