@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "proto/crash_point.h"
 
 namespace weft {
 namespace {
@@ -60,6 +61,7 @@ absl::Status DurableFile::Commit() { return CommitAs(path_); }
 
 absl::Status DurableFile::CommitAs(const std::string& path) {
   if (fsync(fd_) != 0) return ErrnoStatus("cannot sync", temporary_);
+  CrashPoint("before a file gets its name");
   const int fd = fd_;
   fd_ = -1;
   if (close(fd) != 0 || rename(temporary_.c_str(), path.c_str()) != 0) {
@@ -67,6 +69,7 @@ absl::Status DurableFile::CommitAs(const std::string& path) {
     unlink(temporary_.c_str());
     return status;
   }
+  CrashPoint("after a file got its name");
   return SyncDirectory(FolderOf(path));
 }
 

@@ -14,6 +14,7 @@
 #include "coordinator/store/rocksdb_round_store.h"
 #include "ops/log.h"
 #include "proto/check.h"
+#include "proto/crash_point.h"
 #include "proto/durable_file.h"
 
 namespace weft {
@@ -144,7 +145,9 @@ RoundDriver::Outcome RoundDriver::Handle(const Event& event) {
 
 absl::Status RoundDriver::Save(const std::vector<Effect>& effects) {
   save_soon_ = false;
+  CrashPoint("before the commit");
   if (absl::Status status = store_->Commit(machine_.state(), effects); !status.ok()) Fail(status);
+  CrashPoint("after the commit");
   return failure_;
 }
 
@@ -160,7 +163,10 @@ absl::Status RoundDriver::Apply(const std::vector<Effect>& effects) {
     const std::lock_guard<std::mutex> lock(mutex_);
     snapshot_ = std::make_shared<const RoundState>(machine_.state());
   }
-  for (const Effect& effect : effects) Perform(effect);
+  for (const Effect& effect : effects) {
+    Perform(effect);
+    CrashPoint("after an effect");
+  }
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "proto/blob_digest.h"
 #include "proto/check.h"
+#include "proto/crash_point.h"
 #include "proto/durable_file.h"
 
 namespace weft {
@@ -153,6 +154,7 @@ absl::Status SpooledContribution::MoveTo(const BlobDirectory& blobs) {
   if (fdatasync(fd_) != 0) return ErrnoStatus("cannot sync", data_path());
   const std::string to = blobs.PathOf(*DigestFromBytes(head_.blob_digest()));
   if (rename(data_path().c_str(), to.c_str()) != 0) return ErrnoStatus("cannot move to", to);
+  CrashPoint("after a contribution got its name");
   return SyncDirectory(blobs.folder());
 }
 

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "proto/crash_point.h"
 #include "proto/durable_file.h"
 
 namespace weft {
@@ -214,6 +215,7 @@ absl::Status Ledger::Append(LedgerEntry entry) {
     broken_ = true;
     return ErrnoStatus("cannot sync the ledger; nothing leaves without it", path_);
   }
+  CrashPoint("after a line of the ledger");
   head_ = clean.entry;
   ++next_sequence_;
   return absl::OkStatus();

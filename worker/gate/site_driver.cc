@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "ops/log.h"
 #include "proto/check.h"
+#include "proto/crash_point.h"
 #include "proto/text_file.h"
 
 namespace weft {
@@ -102,6 +103,7 @@ void SiteDriver::Feed(site::SiteEvent first) {
     for (const site::SiteEffect& effect : effects) {
       if (end_.has_value()) return;
       Came came = std::visit([this](const auto& e) { return Do(e); }, effect);
+      CrashPoint("after an effect");
       // Interrupted by a signal: not a failure of the operation.
       if (stop_->load()) return;
       if (came.has_value()) events.push_back(*std::move(came));
