@@ -1,35 +1,17 @@
 #include "proto/blob_directory.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 
 namespace weft {
 namespace fs = std::filesystem;
-namespace {
-
-// Temporary names are NAME.PID.COUNTER.tmp: those of processes that are gone on this machine can be
-// removed; a folder on a shared file system may hold those of another machine, so only old ones go.
-bool IsAbandoned(const fs::directory_entry& entry) {
-  const std::string name = entry.path().filename().string();
-  if (!absl::EndsWith(name, kTemporarySuffix)) return false;
-  std::error_code error;
-  const auto age = fs::file_time_type::clock::now() - entry.last_write_time(error);
-  return !error && age > std::chrono::hours(24);
-}
-
-}  // namespace
 
 absl::Status BlobWriter::Append(absl::string_view bytes) {
   hasher_.Update(bytes);
@@ -46,10 +28,7 @@ absl::StatusOr<Digest> BlobWriter::Commit() {
 
 absl::StatusOr<BlobDirectory> BlobDirectory::Open(std::string folder) {
   if (absl::Status status = MakeDirectories(folder); !status.ok()) return status;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (IsAbandoned(entry)) fs::remove(entry.path(), error);
-  }
+  RemoveAbandonedFiles(folder);
   return BlobDirectory(std::move(folder));
 }
 

@@ -1,7 +1,7 @@
 // Where a test makes a program die, as by kill -9: right before and after every durable write and
 // effect. Programs call CrashPoint at these places; a test starts one with WEFT_CRASH_AT=1, 2, 3,
-// ... and so visits every boundary there is, instead of drawing instants. In production the variable
-// is not set, and the call does nothing.
+// ... and so visits every boundary there is, instead of drawing instants. In production the
+// variable is not set, and the call does nothing.
 //
 //   CrashPoint("before the commit");
 //   absl::Status status = store_->Commit(...);

@@ -1,15 +1,18 @@
 #include "proto/durable_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <system_error>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "proto/crash_point.h"
 
@@ -31,6 +34,24 @@ absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) 
   return absl::OkStatus();
 }
 
+enum class Locked { kYes, kNo, kNotHere };
+
+// kNotHere: the file system has no locks.
+Locked TryLock(int fd) {
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return Locked::kYes;
+  return errno == EWOULDBLOCK ? Locked::kNo : Locked::kNotHere;
+}
+
+bool IsLinked(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && info.st_nlink > 0;
+}
+
+bool IsOlderThanADay(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && time(nullptr) - info.st_mtime > 24 * 60 * 60;
+}
+
 }  // namespace
 
 absl::Status ErrnoStatus(absl::string_view what, const std::string& path) {
@@ -40,11 +61,17 @@ absl::Status ErrnoStatus(absl::string_view what, const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<DurableFile>> DurableFile::Create(const std::string& path) {
   static std::atomic<uint64_t> counter{0};
-  std::string temporary =
-      absl::StrCat(path, ".", getpid(), ".", counter.fetch_add(1), kTemporarySuffix);
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return ErrnoStatus("cannot create", temporary);
-  return std::unique_ptr<DurableFile>(new DurableFile(path, std::move(temporary), fd));
+  while (true) {
+    std::string temporary =
+        absl::StrCat(path, ".", getpid(), ".", counter.fetch_add(1), kTemporarySuffix);
+    const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return ErrnoStatus("cannot create", temporary);
+    // RemoveAbandonedFiles of another process may have come between the two calls.
+    if (TryLock(fd) != Locked::kNo && IsLinked(fd)) {
+      return std::unique_ptr<DurableFile>(new DurableFile(path, std::move(temporary), fd));
+    }
+    close(fd);
+  }
 }
 
 DurableFile::~DurableFile() {
@@ -62,13 +89,13 @@ absl::Status DurableFile::Commit() { return CommitAs(path_); }
 absl::Status DurableFile::CommitAs(const std::string& path) {
   if (fsync(fd_) != 0) return ErrnoStatus("cannot sync", temporary_);
   CrashPoint("before a file gets its name");
-  const int fd = fd_;
+  const bool named = rename(temporary_.c_str(), path.c_str()) == 0;
+  const absl::Status status =
+      named ? absl::OkStatus() : ErrnoStatus("cannot give the finished file its name", path);
+  if (!named) unlink(temporary_.c_str());
+  close(fd_);  // and with it goes the lock
   fd_ = -1;
-  if (close(fd) != 0 || rename(temporary_.c_str(), path.c_str()) != 0) {
-    const absl::Status status = ErrnoStatus("cannot give the finished file its name", path);
-    unlink(temporary_.c_str());
-    return status;
-  }
+  if (!named) return status;
   CrashPoint("after a file got its name");
   return SyncDirectory(FolderOf(path));
 }
@@ -112,6 +139,21 @@ absl::Status MakeDirectories(const std::string& path) {
   if (error)
     return absl::ErrnoToStatus(error.value(), absl::StrCat(path, ": cannot make the folder"));
   return absl::OkStatus();
+}
+
+void RemoveAbandonedFiles(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string path = entry.path().string();
+    if (!absl::EndsWith(path, kTemporarySuffix)) continue;
+    const int fd = open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) continue;  // a folder, or gone meanwhile
+    const Locked locked = TryLock(fd);
+    if (locked == Locked::kYes || (locked == Locked::kNotHere && IsOlderThanADay(fd))) {
+      unlink(path.c_str());
+    }
+    close(fd);
+  }
 }
 
 absl::Status SyncDirectory(const std::string& folder) {

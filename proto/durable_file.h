@@ -17,7 +17,8 @@
 
 namespace weft {
 
-// Temporary names end so; what ends so and is older than its writer may be removed.
+// Temporary names end so. A writer holds a lock (flock) on its temporary file, which the kernel
+// frees when the process ends: what ends so and is not locked was left by a writer that is gone.
 inline constexpr absl::string_view kTemporarySuffix = ".tmp";
 
 class DurableFile {
@@ -46,6 +47,9 @@ absl::Status WriteFileDurably(const std::string& path, absl::string_view bytes);
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path,
                                           uint64_t bytes_max = uint64_t{1} << 30);
 absl::Status MakeDirectories(const std::string& path);
+// Removes the temporary files in `folder` whose writers are gone, on whatever machine they were;
+// on a file system without locks, those that are older than a day.
+void RemoveAbandonedFiles(const std::string& folder);
 // Makes renames and removals in `folder` durable.
 absl::Status SyncDirectory(const std::string& folder);
 // "PATH: what: No space left on device", with the status code that fits errno.

@@ -171,6 +171,7 @@ absl::StatusOr<std::unique_ptr<ContributionSpool>> ContributionSpool::Open(std::
       if (absl::Status status = RemoveFolder(path); !status.ok()) return status;
       continue;
     }
+    RemoveAbandonedFiles(path);
     const uint64_t bitmap_bytes = (ChunkCount(head.blob_bytes()) + 7) / 8;
     absl::StatusOr<std::string> bitmap = ReadWholeFile(path + "/bitmap", bitmap_bytes);
     if (!bitmap.ok() || bitmap->size() != bitmap_bytes) bitmap = std::string(bitmap_bytes, '\0');

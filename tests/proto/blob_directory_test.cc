@@ -1,5 +1,8 @@
 #include "proto/blob_directory.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -33,6 +36,29 @@ TEST(BlobDirectory, LeavesNothingBehindWithoutCommit) {
   const BlobDirectory blobs = *BlobDirectory::Open(folder / "blobs");
   { ASSERT_TRUE((*blobs.NewBlob())->Append("half a vec").ok()); }
   EXPECT_TRUE(std::filesystem::is_empty(blobs.folder()));
+}
+
+TEST(BlobDirectory, RemovesWhatAWriterThatDiedHasLeftAndNothingElse) {
+  testing::TemporaryFolder folder;
+  const BlobDirectory blobs = *BlobDirectory::Open(folder / "blobs");
+  auto writer = *blobs.NewBlob();
+  ASSERT_TRUE(writer->Append("half of it is").ok());
+  if (const pid_t child = fork(); child == 0) {
+    auto dies = blobs.NewBlob();
+    _exit((*dies)->Append("never finished").ok() ? 0 : 1);
+  } else {
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+  }
+  const auto count = [&] {
+    return std::distance(std::filesystem::directory_iterator(blobs.folder()), {});
+  };
+  EXPECT_EQ(count(), 2);
+  ASSERT_TRUE(BlobDirectory::Open(blobs.folder()).ok());
+  EXPECT_EQ(count(), 1);
+  ASSERT_TRUE(writer->Append(" there").ok());
+  EXPECT_EQ(*writer->Commit(), BlobDigest("half of it is there"));
 }
 
 TEST(DurableFile, IsThereWholeOrNotAtAll) {

@@ -15,6 +15,7 @@ namespace weft {
 absl::Status GateFolder::MakeFolders() const {
   for (const std::string& folder : {folder_, blob_folder(), statement_folder(), partial_folder()}) {
     if (absl::Status status = MakeDirectories(folder); !status.ok()) return status;
+    RemoveAbandonedFiles(folder);
   }
   return absl::OkStatus();
 }

@@ -80,7 +80,9 @@ absl::Status RemoveFile(const std::string& path) {
 absl::StatusOr<SiteDirectory> SiteDirectory::Open(std::string folder) {
   for (const char* part : {"/orders", "/results", "/checkpoints"}) {
     if (absl::Status status = MakeDirectories(folder + part); !status.ok()) return status;
+    RemoveAbandonedFiles(folder + part);
   }
+  RemoveAbandonedFiles(folder);
   absl::StatusOr<BlobDirectory> blobs = BlobDirectory::Open(folder + "/blobs");
   if (!blobs.ok()) return blobs.status();
   return SiteDirectory(std::move(folder), *std::move(blobs));

@@ -149,6 +149,7 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
 
 absl::StatusOr<CheckpointFolder> CheckpointFolder::Open(std::string folder) {
   if (absl::Status status = MakeDirectories(folder); !status.ok()) return status;
+  RemoveAbandonedFiles(folder);
   return CheckpointFolder(std::move(folder));
 }
 
