@@ -1,5 +1,6 @@
 #include "ops/manifest.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -76,6 +77,41 @@ std::string LeavingWords(const RunManifest& run, uint64_t parameter_count) {
       "each round one parameter vector (%s, %s bytes), its step and token counts, and five numbers "
       "(losses, time); never text",
       run.encodings().up(), Grouped(bytes));
+}
+
+// What happens when a round does not go as it should; each in its own words, in one row.
+std::string PolicyWords(const RoundRules& rules) {
+  std::string words =
+      rules.without_quorum() == "abandon"
+          ? "is abandoned and opened again from the same base"
+          : (rules.extensions_max() == 0
+                 ? std::string("is extended")
+                 : absl::StrFormat("is extended %u times, then abandoned and opened again from "
+                                   "the same base",
+                                   rules.extensions_max()));
+  words = "without the quorum a round " + words;
+  absl::StrAppend(
+      &words, rules.late() == "carry"
+                  ? absl::StrFormat("; a late contribution counts in a later round, at "
+                                    "most %u versions old, 1/(1+age)^%g as much",
+                                    std::max(rules.late_staleness_max(), 1u), rules.late_discount())
+                  : "; a late contribution is refused");
+  if (rules.norm_factor_max() > 0) {
+    absl::StrAppendFormat(&words, "; one not within a factor of %g of the median norm is left out",
+                          rules.norm_factor_max());
+  }
+  if (rules.inner_steps_min() > 0) {
+    absl::StrAppendFormat(&words, "; a slow site may do %u steps", rules.inner_steps_min());
+  }
+  return words;
+}
+
+std::string EvaluationWords(const RoundRules& rules) {
+  if (rules.evaluation_seconds_max() == 0) return "a new consensus is taken without an evaluation";
+  return absl::StrFormat(
+      "a new consensus waits %u s to be accepted or refused, and without a word is %s",
+      rules.evaluation_seconds_max(),
+      rules.evaluation_missing() == "accept" ? "accepted" : "refused");
 }
 
 // Text format without signatures is refused by VerifyStatement, as a statement that nobody signed.
@@ -178,6 +214,7 @@ std::string DescribeManifest(const RunManifest& run) {
                               "after %s s with %u",
                               rules.sites_to_start(), Grouped(rules.round_seconds_max()),
                               rules.quorum())),
+      Row("", PolicyWords(rules)), Row("", EvaluationWords(rules)),
       Row("training", TrainingWords(run)),
       Row("consensus", absl::StrCat(run.consensus().preset(), ": the ", run.consensus().combine(),
                                     " of the sites' vectors; ", PullWords(run.consensus()))),

@@ -1,6 +1,8 @@
 // What a run manifest and a membership may say. Every problem is collected, so that an operator
 // mends a file once.
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,6 +23,8 @@ namespace {
 constexpr uint32_t kStepsMax = 100'000'000;
 constexpr uint32_t kSitesMax = 1000;
 constexpr uint32_t kRoundSecondsMax = 30 * 24 * 3600;
+constexpr uint32_t kExtensionsMax = 1000;
+constexpr uint32_t kStalenessMax = 16;  // each keeps a consensus on the coordinator's disk
 constexpr size_t kDescriptionMax = 500;
 
 // Collects "field is VALUE; ALLOWED" lines.
@@ -147,6 +151,46 @@ void CheckRounds(const RoundRules& rules, Problems* problems) {
                    "1 or more rounds");
 }
 
+bool IsOneOf(absl::string_view value, std::initializer_list<absl::string_view> allowed) {
+  return std::find(allowed.begin(), allowed.end(), value) != allowed.end();
+}
+
+// What happens when a round does not go as it should.
+void CheckPolicies(const RoundRules& rules, Problems* problems) {
+  problems->Unless(IsOneOf(rules.without_quorum(), {"", "extend", "abandon"}),
+                   "rounds.without_quorum", Quoted(rules.without_quorum()), "extend, abandon");
+  problems->Unless(rules.extensions_max() <= kExtensionsMax, "rounds.extensions_max",
+                   rules.extensions_max(), absl::StrCat("0 (no bound) to ", kExtensionsMax));
+  if (rules.extensions_max() > 0 && rules.without_quorum() == "abandon") {
+    problems->Add("rounds.extensions_max belongs to without_quorum: extend; leave one of them out");
+  }
+  const double factor = rules.norm_factor_max();
+  problems->Unless(factor == 0 || Within(factor, 1.1, 1e6), "rounds.norm_factor_max", factor,
+                   "0 (off), or 1.1 to 1e6");
+  problems->Unless(IsOneOf(rules.late(), {"", "refuse", "carry"}), "rounds.late",
+                   Quoted(rules.late()), "refuse, carry");
+  problems->Unless(rules.late_staleness_max() <= kStalenessMax, "rounds.late_staleness_max",
+                   rules.late_staleness_max(), absl::StrCat("0 to ", kStalenessMax, " versions"));
+  problems->Unless(Within(rules.late_discount(), 0, 10), "rounds.late_discount",
+                   rules.late_discount(), "0 (none) to 10");
+  if (rules.late() != "carry" && (rules.late_staleness_max() > 0 || rules.late_discount() > 0)) {
+    problems->Add("rounds.late_staleness_max and late_discount belong to late: carry");
+  }
+  problems->Unless(rules.inner_steps_min() <= rules.inner_steps(), "rounds.inner_steps_min",
+                   rules.inner_steps_min(),
+                   absl::StrCat("0 (all of them) to inner_steps, ", rules.inner_steps()));
+  problems->Unless(
+      rules.upload_seconds() < rules.round_seconds_max() || rules.upload_seconds() == 0,
+      "rounds.upload_seconds", rules.upload_seconds(),
+      absl::StrCat("less than round_seconds_max, ", rules.round_seconds_max()));
+  problems->Unless(rules.evaluation_seconds_max() <= kRoundSecondsMax,
+                   "rounds.evaluation_seconds_max", rules.evaluation_seconds_max(),
+                   absl::StrCat("0 (no evaluation) to ", kRoundSecondsMax));
+  problems->Unless(IsOneOf(rules.evaluation_missing(), {"", "accept", "refuse"}),
+                   "rounds.evaluation_missing", Quoted(rules.evaluation_missing()),
+                   "accept, refuse");
+}
+
 void CheckTraining(const RunManifest& run, Problems* problems) {
   const InnerTraining& training = run.training();
   const uint64_t steps = uint64_t{run.rounds().round_count()} * run.rounds().inner_steps();
@@ -212,6 +256,7 @@ absl::Status CheckManifest(const RunManifest& manifest) {
   CheckModel(manifest, &problems);
   CheckConsensus(manifest.consensus(), &problems);
   CheckRounds(manifest.rounds(), &problems);
+  CheckPolicies(manifest.rounds(), &problems);
   CheckTraining(manifest, &problems);
   CheckEncodings(manifest.encodings(), &problems);
   return problems.ToStatus("the run manifest");

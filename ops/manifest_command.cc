@@ -108,6 +108,49 @@ absl::Status Show(const ShowOptions& options) {
   return absl::OkStatus();
 }
 
+// What happens when a round does not go as it should.
+void AddPolicies(CLI::App* command, const std::shared_ptr<NewManifestOptions>& options) {
+  command
+      ->add_option("--without-quorum", options->without_quorum,
+                   "At a deadline: extend the round, or abandon it and open it again")
+      ->check(CLI::IsMember({"extend", "abandon"}))
+      ->capture_default_str();
+  command
+      ->add_option("--extensions-max", options->extensions_max,
+                   "Then the round is abandoned; 0: no bound")
+      ->capture_default_str();
+  command
+      ->add_option("--norm-factor-max", options->norm_factor_max,
+                   "Leave out vectors whose norm is not within this factor of the median; 0: off")
+      ->capture_default_str();
+  command
+      ->add_option("--late", options->late,
+                   "What comes after the close: refuse it, or carry it to the next round")
+      ->check(CLI::IsMember({"refuse", "carry"}))
+      ->capture_default_str();
+  command->add_option("--late-staleness-max", options->late_staleness_max,
+                      "Versions that its base may be older [1 with --late carry]");
+  command->add_option("--late-discount", options->late_discount,
+                      "a of its weight 1/(1+staleness)^a [0.5 with --late carry]");
+  command
+      ->add_option("--inner-steps-min", options->inner_steps_min,
+                   "Enough of a slow site when time is up; 0: all steps")
+      ->capture_default_str();
+  command
+      ->add_option("--upload-seconds", options->upload_seconds,
+                   "Left for its sending them; 0: a tenth of --round-seconds")
+      ->capture_default_str();
+  command
+      ->add_option("--evaluation-seconds", options->evaluation_seconds,
+                   "A new consensus waits so long to be accepted or refused; 0: it does not wait")
+      ->capture_default_str();
+  command
+      ->add_option("--evaluation-missing", options->evaluation_missing,
+                   "What counts when nobody said: accept or refuse")
+      ->check(CLI::IsMember({"accept", "refuse"}))
+      ->capture_default_str();
+}
+
 void AddNew(CLI::App* manifest, Action* action) {
   CLI::App* command = manifest->add_subcommand("new", "Describe a run from its initial model");
   command->footer(
@@ -145,6 +188,7 @@ void AddNew(CLI::App* manifest, Action* action) {
       ->capture_default_str();
   command->add_option("--publish-every", options->publish_every, "Rounds between releases")
       ->capture_default_str();
+  AddPolicies(command, options);
   command->add_option("--batch", options->batch, "Samples in a step")->capture_default_str();
   command->add_option("--sequence", options->sequence,
                       "Tokens in a sample [the model's context length]");

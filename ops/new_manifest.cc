@@ -61,6 +61,17 @@ void FillRounds(const NewManifestOptions& options, RoundRules* rules) {
   rules->set_round_seconds_max(options.round_seconds);
   rules->set_update_norm_max(options.update_norm_max);
   rules->set_publish_every(options.publish_every);
+  rules->set_without_quorum(options.without_quorum);
+  rules->set_extensions_max(options.extensions_max);
+  rules->set_norm_factor_max(options.norm_factor_max);
+  const bool carry = options.late == "carry";
+  rules->set_late(options.late);
+  rules->set_late_staleness_max(options.late_staleness_max.value_or(carry ? 1 : 0));
+  rules->set_late_discount(options.late_discount.value_or(carry ? 0.5 : 0));
+  rules->set_inner_steps_min(options.inner_steps_min);
+  rules->set_upload_seconds(options.upload_seconds);
+  rules->set_evaluation_seconds_max(options.evaluation_seconds);
+  rules->set_evaluation_missing(options.evaluation_missing);
 }
 
 void FillTraining(const NewManifestOptions& options, uint32_t context_length,

@@ -30,6 +30,16 @@ struct NewManifestOptions {
   uint32_t round_seconds = 3600;
   double update_norm_max = 0;
   uint32_t publish_every = 10;
+  std::string without_quorum = "extend";
+  uint32_t extensions_max = 0;
+  double norm_factor_max = 0;
+  std::string late = "refuse";
+  std::optional<uint32_t> late_staleness_max;  // 1
+  std::optional<double> late_discount;         // 0.5
+  uint32_t inner_steps_min = 0;
+  uint32_t upload_seconds = 0;
+  uint32_t evaluation_seconds = 0;
+  std::string evaluation_missing = "refuse";
   std::optional<double> pull, rho, alpha, outer_learning_rate, outer_momentum;  // the preset's
   uint32_t batch = 16;
   std::optional<uint32_t> sequence;  // the model's context length

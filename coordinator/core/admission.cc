@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/inclusion.h"
 
 namespace weft {
 
@@ -25,6 +26,41 @@ const StoredContribution* FindStored(const RoundState& state, absl::string_view 
     if (stored.site() == site) return &stored;
   }
   return nullptr;
+}
+
+RoundEvent::Phase PhaseBehindPause(const RoundState& state) {
+  return state.phase() == RoundEvent::PAUSED ? state.pause().phase() : state.phase();
+}
+
+bool IsOfThisWork(const RoundState& state, uint64_t round) {
+  const RoundRecord& now = state.current();
+  return round <= now.round() && now.round() - round <= now.reopened();
+}
+
+bool TakesWorkOf(const RoundState& state, uint64_t round) {
+  return PhaseBehindPause(state) == RoundEvent::OPEN && IsOfThisWork(state, round);
+}
+
+Refusal CheckLate(const RunManifest& manifest, const RoundState& state, uint64_t round,
+                  uint64_t base_version, absl::string_view base_digest) {
+  const std::string closed = absl::StrCat("round ", round, " is closed");
+  const uint32_t staleness_max = LateStalenessMax(manifest.rounds());
+  if (staleness_max == 0) return MakeRefusal(Refusal::WRONG_ROUND, closed);
+  const uint64_t staleness = Staleness(state, base_version);
+  if (staleness > staleness_max) {
+    return MakeRefusal(Refusal::WRONG_ROUND,
+                       absl::StrCat(closed, ", and its base, version ", base_version, ", is ",
+                                    staleness, " versions old: the run takes ", staleness_max));
+  }
+  bool known = state.consensus().version() == base_version &&
+               state.consensus().digest() == base_digest && staleness > 0;
+  for (const ConsensusVersion& version : state.older()) {
+    known = known || (version.version() == base_version && version.digest() == base_digest);
+  }
+  return known ? Refusal()
+               : MakeRefusal(Refusal::WRONG_ROUND,
+                             absl::StrCat(closed, ", and version ", base_version,
+                                          " was not the base that it names"));
 }
 
 Refusal CheckMember(const RoundState& state, absl::string_view site, bool key_matches) {
@@ -82,17 +118,21 @@ Refusal CheckSession(const RoundState& state, absl::string_view site, absl::stri
 
 namespace {
 
-Refusal CheckRound(const RoundState& state, absl::string_view site,
+Refusal CheckRound(const RunManifest& manifest, const RoundState& state, absl::string_view site,
                    const Contribution& contribution) {
   if (state.phase() == RoundEvent::FINISHED) {
     return MakeRefusal(Refusal::RUN_ENDED, "all rounds are done");
   }
   if (state.phase() == RoundEvent::HALTED) return MakeRefusal(Refusal::HALTED, state.reason());
-  if (state.phase() != RoundEvent::OPEN || contribution.round() != state.current().round()) {
+  const MessageContext& context = contribution.context();
+  if (contribution.round() > state.current().round()) {
     return MakeRefusal(Refusal::WRONG_ROUND,
                        absl::StrCat("a contribution to round ", contribution.round(), ": round ",
-                                    state.current().round(), " is ",
-                                    state.phase() == RoundEvent::OPEN ? "open" : "not open"));
+                                    state.current().round(), " is the newest"));
+  }
+  if (!TakesWorkOf(state, contribution.round())) {
+    return CheckLate(manifest, state, contribution.round(), context.base_version(),
+                     contribution.base_digest());
   }
   const auto& cohort = state.current().cohort();
   if (std::find(cohort.begin(), cohort.end(), site) == cohort.end()) {
@@ -100,7 +140,6 @@ Refusal CheckRound(const RoundState& state, absl::string_view site,
                        absl::StrCat(site, " joined after round ", state.current().round(),
                                     " was opened: it takes part from the next one"));
   }
-  const MessageContext& context = contribution.context();
   if (context.base_version() != state.consensus().version() ||
       contribution.base_digest() != state.consensus().digest()) {
     return MakeRefusal(
@@ -128,7 +167,9 @@ Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
                        absl::StrCat("fragment ", context.fragment(), " of ",
                                     context.fragment_count(), ": this run has one fragment"));
   }
-  if (Refusal refusal = CheckRound(state, site, contribution); IsRefused(refusal)) return refusal;
+  if (Refusal refusal = CheckRound(manifest, state, site, contribution); IsRefused(refusal)) {
+    return refusal;
+  }
   if (contribution.layout_digest() != ToBytes(shape.layout)) {
     return MakeRefusal(Refusal::WRONG_LAYOUT, "the vector is of another parameter layout");
   }
@@ -144,10 +185,10 @@ Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
   if (contribution.blob_digest().size() != sizeof(Digest)) {
     return MakeRefusal(Refusal::MALFORMED, "blob_digest is not 32 bytes");
   }
-  if (contribution.inner_steps() < manifest.rounds().inner_steps()) {
+  if (contribution.inner_steps() < InnerStepsMin(manifest.rounds())) {
     return MakeRefusal(Refusal::TOO_FEW_STEPS,
                        absl::StrCat(contribution.inner_steps(), " inner steps: the round asks for ",
-                                    manifest.rounds().inner_steps()));
+                                    InnerStepsMin(manifest.rounds())));
   }
   return {};
 }

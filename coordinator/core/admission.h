@@ -24,6 +24,16 @@ inline bool IsRefused(const Refusal& refusal) { return refusal.code() != Refusal
 const MemberSite* FindMember(const RoundState& state, absl::string_view site);
 const StoredContribution* FindStored(const RoundState& state, absl::string_view site);
 
+// What goes on, or is to go on when an operator's pause ends.
+RoundEvent::Phase PhaseBehindPause(const RoundState& state);
+// A contribution signed for `round` is of the work that the open round asks for: its own number, or
+// that of a round that was given up and opened again under this number.
+bool IsOfThisWork(const RoundState& state, uint64_t round);
+bool TakesWorkOf(const RoundState& state, uint64_t round);
+// Whether a contribution of a closed round may still count, in a round to come.
+Refusal CheckLate(const RunManifest& manifest, const RoundState& state, uint64_t round,
+                  uint64_t base_version, absl::string_view base_digest);
+
 // Member, not revoked, with the key the membership names.
 Refusal CheckMember(const RoundState& state, absl::string_view site, bool key_matches);
 // Protocol version, run and epoch of a call.
@@ -39,8 +49,9 @@ struct ContributionShape {
   uint64_t blob_bytes = 0;
 };
 
-// The head of a contribution by `site`, whose signature has been checked, against the open round. A
-// contribution that is stored already is not refused here: the caller looks for its receipt first.
+// The head of a contribution by `site`, whose signature has been checked, against the open round,
+// or, where the run takes late ones, against those before. A contribution that is stored already is
+// not refused here: the caller looks for its receipt first.
 Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
                           const ContributionShape& shape, absl::string_view site,
                           const Contribution& contribution);

@@ -3,8 +3,8 @@
 // on every machine, so a whole federation with crashes and delays can be replayed in one process.
 // The driver writes the new state before it performs an effect.
 //
-//   Forming -> Open(r) -> Aggregating(r) -> Open(r+1) ... -> Finished          Halted(reason) if no
-//   good base exists
+//   Forming -> Open(r) -> Aggregating(r) [-> Evaluating(r)] -> Open(r+1) ... -> Finished
+//   Paused by an operator; Halted(reason) if no good base exists
 //
 //   RoundMachine machine(manifest, RoundMachine::InitialState(manifest, membership, consensus));
 //   machine.Step(TimeAdvanced{1000});
@@ -17,6 +17,7 @@
 #define WEFT_COORDINATOR_CORE_ROUND_MACHINE_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -79,9 +80,21 @@ struct OuterStepFailed {  // of the numbers, not of the disk: the same inputs wo
 struct ReleasePublished {
   uint64_t version = 0;
 };
+struct EvaluationDone {  // of the candidate; or, later, of the consensus that is the base now
+  uint64_t version = 0;
+  bool accepted = false;
+  std::string reason;
+};
+struct OperatorPaused {
+  std::string reason;
+};
+struct OperatorResumed {
+  std::string reason;
+};
 using Event = std::variant<TimeAdvanced, CoordinatorStarted, SiteJoined, SiteResumed, SiteLost,
                            SiteLeft, MembershipChanged, ContributionArrived, CallRefused,
-                           ReportReceived, OuterStepDone, OuterStepFailed, ReleasePublished>;
+                           ReportReceived, OuterStepDone, OuterStepFailed, ReleasePublished,
+                           EvaluationDone, OperatorPaused, OperatorResumed>;
 
 // Effects. Record and the Keep... are written with the state; the others are performed after that.
 struct Record {
@@ -112,9 +125,12 @@ struct PublishRelease {
   uint64_t version = 0;
   std::string digest;
 };
+struct Evaluate {  // somebody is to look at it, and to say what comes of that
+  ConsensusVersion candidate;
+};
 struct RemoveUnneeded {};  // blobs and contributions that the state no longer names
 using Effect = std::variant<Record, KeepReceipt, KeepReport, KeepRound, Accept, Refuse, Announce,
-                            SaveSoon, RunOuterStep, PublishRelease, RemoveUnneeded>;
+                            SaveSoon, RunOuterStep, Evaluate, PublishRelease, RemoveUnneeded>;
 
 class RoundMachine {
  public:
@@ -140,15 +156,43 @@ class RoundMachine {
   void On(const OuterStepDone& event);
   void On(const OuterStepFailed& event);
   void On(const ReleasePublished& event);
+  void On(const EvaluationDone& event);
+  void On(const OperatorPaused& event);
+  void On(const OperatorResumed& event);
 
+  // round_rules.cc: when a round opens, closes, goes on or is given up.
   void Enter(RoundEvent::Phase phase, Decision::Code code, std::string reason);
   void OpenOrWait();
   void Open();
   void CloseIfComplete();
-  void CloseOrExtendAtDeadline();
+  void ActAtDeadline();
+  void CloseOrGoOnAtDeadline();
+  void Extend(const std::string& why);
+  // `anew`: what was contributed is of no use, the next round asks for new work from the same base.
+  void Abandon(const std::string& why, bool anew);
   void Close(std::string reason);
+  void NoteSilentSites();
+  std::set<std::string> Invited() const;
+  void MarkAbandoned(const std::string& why);
+  void DropWork(const std::string& why);
+  void BeginPause();
+
+  // round_results.cc: what becomes of a round's consensus.
+  void AwaitEvaluation(const ConsensusVersion& candidate);
+  void EvaluateBase(const EvaluationDone& event);
+  void EvaluationMissing();
+  void TakeConsensus(ConsensusVersion consensus);
+  void RefuseCandidate(const std::string& why);
+  void GoBackTo(ConsensusVersion good, uint64_t version);
+  void LoseBase(const std::string& why);
+  void KeepOlder();
+  void EndRound(bool work_done);
+  void AddRelease(const RoundRecord& record);
   void StartDueReleases();
   void FinishIfPublished();
+
+  void Store(const StoredContribution& arrived, uint64_t round, const std::string& signed_bytes);
+  void Carry(const StoredContribution& arrived, uint64_t round, const std::string& signed_bytes);
   void RemoveSite(absl::string_view site);
   void DropRevoked();
   bool HoldsSession(absl::string_view site, absl::string_view session);
@@ -157,6 +201,7 @@ class RoundMachine {
   void Decide(Decision::Code code, std::string reason, absl::string_view site = {},
               absl::string_view digest = {});
   void RefuseCall(absl::string_view site, Refusal::Code code, std::string reason);
+  void RefuseCommand(std::string reason);
 
   RunManifest manifest_;
   RoundState state_;

@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/core/admission.h"
-#include "coordinator/core/influence.h"
+#include "coordinator/core/inclusion.h"
+#include "coordinator/core/message_lists.h"
 #include "coordinator/core/round_machine.h"
-#include "proto/check.h"
 
 namespace weft {
 namespace {
@@ -29,20 +29,26 @@ void RoundMachine::OpenOrWait() {
   const uint64_t round = state_.current().round();
   const uint32_t wanted =
       round == 0 ? manifest_.rounds().sites_to_start() : manifest_.rounds().quorum();
-  const auto here =
-      static_cast<uint32_t>(std::count_if(state_.sites().begin(), state_.sites().end(),
-                                          [](const SiteState& site) { return site.active(); }));
+  const auto here = static_cast<uint32_t>(Invited().size());
   if (here >= wanted) return Open();
   std::string reason =
       absl::StrCat("round ", round, " waits for ", wanted, " sites: ", here, " joined");
   if (reason != state_.reason()) Enter(RoundEvent::FORMING, Decision::ROUND_WAITS, reason);
 }
 
+// Active sites, and those whose contribution is here from a round that was given up.
+std::set<std::string> RoundMachine::Invited() const {
+  std::set<std::string> names;
+  for (const SiteState& site : state_.sites()) {
+    if (site.active()) names.insert(site.name());
+  }
+  for (const StoredContribution& c : state_.current().contributions()) names.insert(c.site());
+  return names;
+}
+
 void RoundMachine::Open() {
   RoundRecord* round = state_.mutable_current();
-  for (const SiteState& site : state_.sites()) {
-    if (site.active()) round->add_cohort(site.name());
-  }
+  for (const std::string& site : Invited()) round->add_cohort(site);
   round->set_opened_unix_ms(state_.now_unix_ms());
   state_.set_deadline_unix_ms(state_.now_unix_ms() +
                               int64_t{1000} * manifest_.rounds().round_seconds_max());
@@ -66,25 +72,43 @@ void RoundMachine::CloseIfComplete() {
     if (FindStored(state_, site) == nullptr) return;
   }
   const auto stored = static_cast<uint32_t>(round.contributions_size());
-  if (stored >= manifest_.rounds().quorum()) Close("the whole cohort has contributed");
+  const uint32_t quorum = manifest_.rounds().quorum();
+  if (stored < quorum) return;
+  const uint32_t left = DecideInclusion(manifest_, state_).fresh;
+  if (left >= quorum) return Close("the whole cohort has contributed");
+  std::string reason = absl::StrCat(
+      "round ", round.round(), ": the whole cohort has contributed, ", "but after exclusions ",
+      left, " of ", stored, " are left and the quorum is ", quorum, "; it waits for its deadline");
+  if (reason != state_.reason()) Enter(RoundEvent::OPEN, Decision::ROUND_WAITS, reason);
 }
 
-void RoundMachine::CloseOrExtendAtDeadline() {
-  if (state_.phase() != RoundEvent::OPEN || state_.now_unix_ms() < state_.deadline_unix_ms())
-    return;
-  RoundRecord* round = state_.mutable_current();
-  const auto stored = static_cast<uint32_t>(round->contributions_size());
-  const uint32_t quorum = manifest_.rounds().quorum();
-  const std::string count =
-      absl::StrCat(stored, " of ", round->cohort_size(), " contributed, the quorum is ", quorum);
-  if (stored >= quorum) return Close(absl::StrCat("deadline: ", count));
+void RoundMachine::ActAtDeadline() {
+  if (state_.deadline_unix_ms() == 0 || state_.now_unix_ms() < state_.deadline_unix_ms()) return;
+  if (state_.phase() == RoundEvent::OPEN) CloseOrGoOnAtDeadline();
+  if (state_.phase() == RoundEvent::EVALUATING) EvaluationMissing();
+}
 
+void RoundMachine::CloseOrGoOnAtDeadline() {
+  const RoundRecord& round = state_.current();
+  const RoundRules& rules = manifest_.rounds();
+  const auto stored = static_cast<uint32_t>(round.contributions_size());
+  const uint32_t left = DecideInclusion(manifest_, state_).fresh;
+  std::string count = absl::StrCat(stored, " of ", round.cohort_size(),
+                                   " contributed, the quorum is ", rules.quorum());
+  if (left < stored) absl::StrAppend(&count, ", ", stored - left, " excluded");
+  if (left >= rules.quorum()) return Close(absl::StrCat("deadline: ", count));
+  const bool extend = rules.without_quorum() != "abandon" &&
+                      (rules.extensions_max() == 0 || round.extensions() < rules.extensions_max());
+  if (extend) return Extend(count);
+  // With the quorum but for exclusions, the same contributions would be excluded again.
+  Abandon(absl::StrCat("at its deadline ", count), /*anew=*/stored >= rules.quorum());
+}
+
+void RoundMachine::Extend(const std::string& why) {
+  RoundRecord* round = state_.mutable_current();
   // Who came meanwhile takes part in the extension: the sites first invited may be gone for good.
   for (const SiteState& site : state_.sites()) {
-    if (site.active() && std::find(round->cohort().begin(), round->cohort().end(), site.name()) ==
-                             round->cohort().end()) {
-      round->add_cohort(site.name());
-    }
+    if (site.active() && !Contains(round->cohort(), site.name())) round->add_cohort(site.name());
   }
   std::sort(round->mutable_cohort()->begin(), round->mutable_cohort()->end());
   round->set_extensions(round->extensions() + 1);
@@ -92,28 +116,74 @@ void RoundMachine::CloseOrExtendAtDeadline() {
                               int64_t{1000} * manifest_.rounds().round_seconds_max());
   Enter(RoundEvent::OPEN, Decision::ROUND_EXTENDED,
         absl::StrCat("round ", round->round(), " is extended (", round->extensions(),
-                     " times so far): at its deadline ", count));
+                     " times so far): at its deadline ", why));
 }
 
-void RoundMachine::Close(std::string reason) {
+void RoundMachine::Abandon(const std::string& why, bool anew) {
+  if (anew) {
+    DropWork(absl::StrCat(why, "; new work is asked for from the same base"));
+    const uint32_t failed = state_.failed_steps();
+    KeepOlder();
+    state_.mutable_consensus()->set_version(state_.consensus().version() + 1);
+    EndRound(/*work_done=*/true);
+    return state_.set_failed_steps(failed);
+  }
+  NoteSilentSites();
+  MarkAbandoned(absl::StrCat(why, "; what is stored counts in round ", state_.current().round() + 1,
+                             ", from the same base"));
+  EndRound(/*work_done=*/false);
+}
+
+void RoundMachine::MarkAbandoned(const std::string& why) {
   RoundRecord* round = state_.mutable_current();
-  std::vector<double> weights;
-  for (const StoredContribution& stored : round->contributions()) {
-    weights.push_back(FindMember(state_, stored.site())->weight());
+  round->set_abandoned(true);
+  round->set_closed_unix_ms(state_.now_unix_ms());
+  round->set_closed_reason(why);
+  Decide(Decision::ROUND_ABANDONED, absl::StrCat("round ", round->round(), " is abandoned: ", why));
+}
+
+// Gives up the round with everything that was contributed to it.
+void RoundMachine::DropWork(const std::string& why) {
+  MarkAbandoned(why);
+  RoundRecord* round = state_.mutable_current();
+  for (const StoredContribution& c : round->contributions()) {
+    ExcludedContribution* excluded = round->add_excluded();
+    *excluded->mutable_contribution() = c;
+    excluded->set_reason("the round was abandoned");
+    Decide(Decision::CONTRIBUTION_EXCLUDED, excluded->reason(), c.site(), c.digest());
   }
-  const absl::StatusOr<std::vector<double>> normalized = NormalizedWeights(weights);
-  WEFT_CHECK(normalized.ok());  // the membership was checked when it was taken
-  for (int k = 0; k < round->contributions_size(); ++k) {
-    round->mutable_contributions(k)->set_weight((*normalized)[k]);
-  }
-  // A site that is silent and gone is not waited for again until it comes back.
+  round->clear_contributions();
+}
+
+// A site that is silent and gone is not waited for again until it comes back.
+void RoundMachine::NoteSilentSites() {
   for (SiteState& site : *state_.mutable_sites()) {
-    const bool invited = std::find(round->cohort().begin(), round->cohort().end(), site.name()) !=
-                         round->cohort().end();
+    const bool invited = Contains(state_.current().cohort(), site.name());
     if (!invited || site.connected() || FindStored(state_, site.name()) != nullptr) continue;
     site.set_active(false);
     Decide(Decision::SITE_SILENT,
            "missed the round and has no watch open: not invited until it returns", site.name());
+  }
+}
+
+void RoundMachine::Close(std::string reason) {
+  const Inclusion inclusion = DecideInclusion(manifest_, state_);
+  NoteSilentSites();
+  RoundRecord* round = state_.mutable_current();
+  round->clear_contributions();
+  state_.clear_carried();
+  for (const StoredContribution& c : inclusion.included) {
+    *round->add_contributions() = c;
+    std::string words = absl::StrCat("counts ", c.weight());
+    if (c.staleness() > 0) {
+      absl::StrAppend(&words, "; late, of round ", c.round(), ", staleness ", c.staleness());
+    }
+    Decide(Decision::CONTRIBUTION_INCLUDED, std::move(words), c.site(), c.digest());
+  }
+  for (const ExcludedContribution& e : inclusion.excluded) {
+    *round->add_excluded() = e;
+    Decide(Decision::CONTRIBUTION_EXCLUDED, e.reason(), e.contribution().site(),
+           e.contribution().digest());
   }
   round->set_closed_unix_ms(state_.now_unix_ms());
   round->set_closed_reason(reason);
@@ -123,30 +193,13 @@ void RoundMachine::Close(std::string reason) {
   effects_.push_back(RunOuterStep{state_.current(), state_.consensus()});
 }
 
-void RoundMachine::StartDueReleases() {
-  for (PendingRelease& release : *state_.mutable_releases()) {
-    if (release.started()) continue;
-    if (release.awaited_size() > 0 && state_.now_unix_ms() < release.wait_until_unix_ms()) continue;
-    release.set_started(true);
-    effects_.push_back(PublishRelease{release.version(), release.digest()});
-  }
-}
-
-void RoundMachine::FinishIfPublished() {
-  if (state_.phase() != RoundEvent::AGGREGATING || !state_.releases().empty() ||
-      state_.current().round() < manifest_.rounds().round_count()) {
-    return;
-  }
-  Enter(RoundEvent::FINISHED, Decision::RUN_FINISHED, "all rounds are done and published");
-}
-
 void RoundMachine::RemoveSite(absl::string_view site) {
   auto* sites = state_.mutable_sites();
   sites->erase(std::remove_if(sites->begin(), sites->end(),
                               [site](const SiteState& s) { return s.name() == site; }),
                sites->end());
   // What it stored counts; if it stored nothing, nobody waits for it.
-  if (state_.phase() != RoundEvent::OPEN || FindStored(state_, site) != nullptr) return;
+  if (PhaseBehindPause(state_) != RoundEvent::OPEN || FindStored(state_, site) != nullptr) return;
   auto* cohort = state_.mutable_current()->mutable_cohort();
   cohort->erase(std::remove(cohort->begin(), cohort->end(), site), cohort->end());
 }

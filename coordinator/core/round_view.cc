@@ -4,8 +4,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/admission.h"
+#include "coordinator/core/inclusion.h"
 
 namespace weft {
+namespace {
+
+// When a site that may do fewer steps stops, so that its contribution is there at the deadline.
+int64_t CutTime(const RoundRules& rules, int64_t deadline_unix_ms) {
+  if (InnerStepsMin(rules) >= rules.inner_steps()) return 0;
+  const int64_t upload_ms = rules.upload_seconds() > 0 ? int64_t{1000} * rules.upload_seconds()
+                                                       : int64_t{100} * rules.round_seconds_max();
+  return deadline_unix_ms - upload_ms;
+}
+
+}  // namespace
 
 RoundEvent RoundEventFor(const RunManifest& manifest, const RoundState& state,
                          absl::string_view site, absl::string_view session) {
@@ -27,10 +39,14 @@ RoundEvent RoundEventFor(const RunManifest& manifest, const RoundState& state,
   event.set_delta_bytes(state.consensus().delta_bytes());
   event.set_delta_base_digest(state.consensus().delta_base_digest());
   event.set_inner_steps(manifest.rounds().inner_steps());
-  event.set_first_step(round * manifest.rounds().inner_steps());
+  event.set_first_step(state.rounds_done() * manifest.rounds().inner_steps());
+  event.set_reopened(state.current().reopened());
+  event.set_inner_steps_min(InnerStepsMin(manifest.rounds()));
+  event.set_late_staleness_max(LateStalenessMax(manifest.rounds()));
   event.set_reason(state.reason());
   if (state.phase() != RoundEvent::OPEN) return event;
   event.set_deadline_unix_ms(state.deadline_unix_ms());
+  event.set_cut_unix_ms(CutTime(manifest.rounds(), state.deadline_unix_ms()));
   const auto& cohort = state.current().cohort();
   const bool invited = std::find(cohort.begin(), cohort.end(), site) != cohort.end();
   event.set_contribution_stored(!invited || FindStored(state, site) != nullptr);

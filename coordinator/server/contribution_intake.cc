@@ -181,7 +181,7 @@ absl::StatusOr<Refusal> ContributionIntake::CheckBytes(const Opening& opening,
                                              run_.manifest.manifest.rounds().update_norm_max());
   if (!check.ok()) {
     // The round may have closed, and its base be gone, while we were reading.
-    if (driver_->state()->consensus().digest() != contribution.base_digest()) {
+    if (driver_->state()->consensus().version() != contribution.context().base_version()) {
       return MakeRefusal(Refusal::WRONG_ROUND,
                          absl::StrCat("round ", contribution.round(), " is closed"));
     }
@@ -219,6 +219,8 @@ void ContributionIntake::CheckAndStore(const Opening& opening, const Done& done)
   stored.set_update_norm(update_norm);
   stored.set_inner_steps(opening.contribution.inner_steps());
   stored.set_token_count(opening.contribution.token_count());
+  stored.set_base_version(opening.contribution.context().base_version());
+  stored.set_base_digest(opening.contribution.base_digest());
   driver_->Submit(
       ContributionArrived{opening.contribution.round(), stored, opening.signed_contribution},
       [this, opening, done](const RoundDriver::Outcome& outcome) {

@@ -106,6 +106,14 @@ class OuterStep {
       absl::StatusOr<VectorReader> x = OpenNamed(*options_.contributions, contribution.digest());
       if (!x.ok()) return x.status();
       WEFT_CHECK(x->header().element_count == header_.element_count);
+      const bool older =
+          !contribution.base_digest().empty() && contribution.base_digest() != base.digest();
+      older_bases_.emplace_back();
+      if (older && !IsDelta(x->header().encoding)) {
+        absl::StatusOr<VectorReader> old = OpenNamed(*options_.vectors, contribution.base_digest());
+        if (!old.ok()) return old.status();
+        older_bases_.back() = *std::move(old);
+      }
       x_readers_.push_back(*std::move(x));
       weights_.push_back(contribution.weight());
     }
@@ -136,10 +144,23 @@ class OuterStep {
       status = x_readers_[k].Read(
           begin, is_delta ? absl::Span<const float>(z_) : absl::Span<const float>(),
           absl::MakeSpan(x_[k]));
+      if (status.ok() && older_bases_[k].has_value()) status = MoveToBase(begin, k);
     }
     if (status.ok()) status = momentum_.Read(begin, count);
     if (status.ok()) status = residual_.Read(begin, count);
     return status;
+  }
+
+  // What a late site has learnt since its older base, from the base of today. An encoded change
+  // says that already.
+  absl::Status MoveToBase(uint64_t begin, size_t k) {
+    older_base_.resize(x_[k].size());
+    absl::Status status = older_bases_[k]->Read(begin, {}, absl::MakeSpan(older_base_));
+    if (!status.ok()) return status;
+    for (size_t i = 0; i < x_[k].size(); ++i) {
+      x_[k][i] = static_cast<float>(double{z_[i]} + (double{x_[k][i]} - double{older_base_[i]}));
+    }
+    return absl::OkStatus();
   }
 
   void Combine(uint64_t count) {
@@ -198,10 +219,11 @@ class OuterStep {
   std::vector<double> weights_;
   std::optional<VectorReader> z_reader_;
   std::vector<VectorReader> x_readers_;
+  std::vector<std::optional<VectorReader>> older_bases_;  // of late contributions
   std::optional<VectorWriter> next_writer_, delta_writer_;
   StateVector momentum_, residual_;
   // The block under way.
-  std::vector<float> z_, next_;
+  std::vector<float> z_, next_, older_base_;
   std::vector<std::vector<float>> x_;
   std::vector<double> combined_, target_;
   std::string encoded_;

@@ -37,7 +37,10 @@ Json RoundAsJson(const RoundRecord& round) {
                {"opened", Time(round.opened_unix_ms())},
                {"closed", Time(round.closed_unix_ms())},
                {"closed_reason", round.closed_reason()},
-               {"extensions", round.extensions()}};
+               {"extensions", round.extensions()},
+               {"abandoned", round.abandoned()},
+               {"evaluation", round.evaluation()},
+               {"refused", round.refused()}};
   line["contributions"] = Json::array();
   for (const StoredContribution& c : round.contributions()) {
     line["contributions"].push_back({{"site", c.site()},
@@ -48,7 +51,14 @@ Json RoundAsJson(const RoundRecord& round) {
                                      {"bytes", c.bytes()},
                                      {"inner_steps", c.inner_steps()},
                                      {"token_count", c.token_count()},
+                                     {"staleness", c.staleness()},
                                      {"stored", Time(c.stored_unix_ms())}});
+  }
+  line["excluded"] = Json::array();
+  for (const ExcludedContribution& e : round.excluded()) {
+    line["excluded"].push_back({{"site", e.contribution().site()},
+                                {"digest", Hex(e.contribution().digest())},
+                                {"reason", e.reason()}});
   }
   line["refusals"] = Json::array();
   for (const RefusalRecord& r : round.refusals()) {

@@ -33,10 +33,11 @@ void Log(const Decision& decision) {
   if (!decision.digest().empty()) words += ", digest " + ShortHex(decision.digest());
   const std::string refusal =
       decision.refusal() == Refusal::NONE ? "" : Refusal::Code_Name(decision.refusal());
-  const bool warn = decision.code() == Decision::CALL_REFUSED ||
-                    decision.code() == Decision::MEMBERSHIP_REFUSED ||
-                    decision.code() == Decision::ROUND_EXTENDED ||
-                    decision.code() == Decision::RUN_HALTED;
+  constexpr Decision::Code kWarnings[] = {
+      Decision::CALL_REFUSED,       Decision::MEMBERSHIP_REFUSED, Decision::ROUND_EXTENDED,
+      Decision::ROUND_ABANDONED,    Decision::CONSENSUS_REFUSED,  Decision::CONTRIBUTION_EXCLUDED,
+      Decision::EVALUATION_AWAITED, Decision::RUN_PAUSED,         Decision::RUN_HALTED};
+  const bool warn = std::count(std::begin(kWarnings), std::end(kWarnings), decision.code()) > 0;
   const std::string round = absl::StrCat(decision.round());
   if (warn) {
     LogWarning(
@@ -138,6 +139,12 @@ RoundDriver::Outcome RoundDriver::Handle(const Event& event) {
     absl::Status status = Apply(machine_.Step(TimeAdvanced{absl::ToUnixMillis(absl::Now())}));
     if (!status.ok()) return status;
   }
+  if (const auto* arrived = std::get_if<ContributionArrived>(&event)) {
+    // A late one lies in the folder of its round, which may have been removed meanwhile.
+    const std::string path = absl::StrCat(run_.paths.contributions_of(arrived->round), "/",
+                                          Hex(arrived->contribution.digest()));
+    if (!fs::exists(path)) return absl::UnavailableError(path + " is gone: send it again");
+  }
   std::vector<Effect> effects = machine_.Step(event);
   if (absl::Status status = Apply(effects); !status.ok()) return status;
   return effects;
@@ -190,6 +197,7 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
   const auto compute = [this, &step, round]() -> absl::StatusOr<ConsensusVersion> {
     const auto contributions = BlobDirectory::Open(run_.paths.contributions_of(round));
     if (!contributions.ok()) return contributions.status();
+    if (absl::Status status = GatherContributions(step.record); !status.ok()) return status;
     OuterStepOptions options;
     options.aggregator = aggregator_.get();
     options.update = update_.get();
@@ -211,6 +219,24 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
   });
 }
 
+// The folder of a round holds everything that its consensus is made of, late contributions and
+// those of a round that was given up, too.
+absl::Status RoundDriver::GatherContributions(const RoundRecord& record) {
+  const std::string folder = run_.paths.contributions_of(record.round());
+  for (const StoredContribution& c : record.contributions()) {
+    if (c.round() == record.round()) continue;
+    const std::string name = "/" + Hex(c.digest());
+    const std::string from = run_.paths.contributions_of(c.round()) + name;
+    std::error_code error;
+    fs::create_hard_link(from, folder + name, error);
+    if (error && !fs::exists(folder + name)) {
+      return absl::UnavailableError(
+          absl::StrCat(from, ": cannot be linked into ", folder, ": ", error.message()));
+    }
+  }
+  return SyncDirectory(folder);
+}
+
 void RoundDriver::DoPublish(const PublishRelease& publish) {
   Release release;
   release.version = publish.version;
@@ -221,11 +247,14 @@ void RoundDriver::DoPublish(const PublishRelease& publish) {
   absl::StatusOr<std::vector<SiteReport>> reports = store_->Reports();
   absl::Status status = rounds.ok() ? reports.status() : rounds.status();
   if (status.ok()) {
+    uint64_t rounds_end = 0;
     for (RoundRecord& round : *rounds) {
-      if (round.base_version() < publish.version) release.rounds.push_back(std::move(round));
+      if (round.base_version() >= publish.version) continue;
+      rounds_end = round.round() + 1;
+      release.rounds.push_back(std::move(round));
     }
     for (SiteReport& report : *reports) {
-      if (report.report().round() < publish.version) release.reports.push_back(std::move(report));
+      if (report.report().round() < rounds_end) release.reports.push_back(std::move(report));
     }
     status = WriteRelease(run_.paths.releases(), run_.manifest.manifest, run_.manifest.bytes,
                           run_.paths.tokenizer(), release);
@@ -258,9 +287,20 @@ void RoundDriver::ReadMembershipIfChanged() {
 void RoundDriver::RemoveUnneededFiles() {
   if (outer_step_runs_) return;
   const RoundState& state = machine_.state();
-  std::set<std::string> needed = {state.consensus().digest(), state.consensus().delta_digest(),
-                                  state.consensus().momentum_digest(),
-                                  state.consensus().residual_digest()};
+  std::set<std::string> needed;
+  for (const ConsensusVersion* version :
+       {&state.consensus(), &state.candidate(), &state.last_good()}) {
+    needed.insert({version->digest(), version->delta_digest(), version->momentum_digest(),
+                   version->residual_digest()});
+  }
+  for (const ConsensusVersion& older : state.older()) needed.insert(older.digest());
+  std::set<std::string> folders = {run_.paths.contributions_of(state.current().round())};
+  const auto keep = [&](const StoredContribution& c) {
+    needed.insert(c.base_digest());
+    folders.insert(run_.paths.contributions_of(c.round()));
+  };
+  for (const StoredContribution& c : state.carried()) keep(c);
+  for (const StoredContribution& c : state.current().contributions()) keep(c);
   for (const PendingRelease& release : state.releases()) needed.insert(release.digest());
   for (const Digest& digest : vectors_.List()) {
     if (needed.count(ToBytes(digest)) > 0) continue;
@@ -269,11 +309,10 @@ void RoundDriver::RemoveUnneededFiles() {
     }
   }
   if (options_.keep_contributions) return;
-  const std::string current = run_.paths.contributions_of(state.current().round());
   std::error_code error;
   for (const fs::directory_entry& entry :
        fs::directory_iterator(run_.paths.contributions(), error)) {
-    if (entry.path().string() < current) fs::remove_all(entry.path(), error);
+    if (folders.count(entry.path().string()) == 0) fs::remove_all(entry.path(), error);
   }
 }
 

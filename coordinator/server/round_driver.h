@@ -71,6 +71,7 @@ class RoundDriver {
 
   // On the thread of long work.
   void DoOuterStep(const RunOuterStep& step);
+  absl::Status GatherContributions(const RoundRecord& record);
   void DoPublish(const PublishRelease& publish);
 
   const LoadedRun& run_;

@@ -320,12 +320,25 @@ TEST_F(RoundMachineTest, ARestartKeepsTheCohortWhileSitesComeBack) {
   EXPECT_THAT(round().cohort(), ElementsAre("a", "b", "c"));
 }
 
-TEST_F(RoundMachineTest, AFailedOuterStepHaltsWithItsReason) {
+TEST_F(RoundMachineTest, AFailedOuterStepAsksForNewWorkAndHaltsWhenNoBaseIsLeft) {
+  RunManifest manifest = Manifest();
+  manifest.mutable_rounds()->set_round_count(9);
+  machine_ = RoundMachine(manifest, RoundMachine::InitialState(manifest, Members(), Version(0)));
   OpenWithThree();
-  CloseRound(0);
-  Step(OuterStepFailed{0, "element 7 is not finite"});
+  for (uint64_t failed : {0, 1}) {
+    CloseRound(failed);
+    Step(OuterStepFailed{failed, "element 7 is not finite"});
+    EXPECT_EQ(phase(), RoundEvent::OPEN);
+    EXPECT_EQ(round().round(), failed + 1);
+    EXPECT_EQ(round().contributions_size(), 0);
+    EXPECT_EQ(round().base_digest(), Version(0).digest());
+    EXPECT_EQ(round().base_version(), failed + 1);  // told from what was contributed before
+  }
+  CloseRound(2);
+  Step(OuterStepFailed{2, "element 7 is not finite"});
   EXPECT_EQ(phase(), RoundEvent::HALTED);
   EXPECT_THAT(machine_.state().reason(), HasSubstr("element 7 is not finite"));
+  EXPECT_THAT(machine_.state().reason(), HasSubstr("no good base is left"));
 }
 
 TEST_F(RoundMachineTest, RecordsOfRefusalsAreBounded) {
