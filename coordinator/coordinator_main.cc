@@ -1,4 +1,4 @@
-// weft-coordinator: makes the directory of a run, serves it, shows it.
+// weft-coordinator: makes the directory of a run, serves it, shows it, pauses it.
 #include <signal.h>
 #include <time.h>
 
@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/operator_commands.h"
 #include "coordinator/server/coordinator_server.h"
 #include "coordinator/server/run_folder.h"
 #include "coordinator/server/status_report.h"
@@ -130,11 +131,13 @@ int main(int argc, char** argv) {
       "      --membership membership.signed.json --initial initial\n"
       "  weft-coordinator serve --directory run --listen 0.0.0.0:7700\n"
       "  weft-coordinator status --directory run\n"
+      "  weft-coordinator pause --directory run --reason WHY\n"
       "Exit: 0 done, 1 failed, 2 bad usage.");
   std::function<absl::Status()> action;
   weft::AddInit(&program, &action);
   weft::AddServe(&program, &action);
   weft::AddStatus(&program, &action);
+  weft::AddOperatorCommands(&program, &action);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

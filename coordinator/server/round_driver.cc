@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "coordinator/server/outer_step.h"
 #include "coordinator/server/release_publisher.h"
+#include "coordinator/server/run_files.h"
 #include "coordinator/store/rocksdb_round_store.h"
 #include "ops/log.h"
 #include "proto/check.h"
@@ -128,6 +129,10 @@ void RoundDriver::Tick() {
   Handle(TimeAdvanced{absl::ToUnixMillis(absl::Now())})
       .IgnoreError();  // Fail has told the listener
   if (failure_.ok()) ReadMembershipIfChanged();
+  if (failure_.ok()) {
+    TakeOperatorCommands(run_.paths.commands(),
+                         [this](const OperatorCommand& command) { return Obey(command); });
+  }
   if (failure_.ok() && save_soon_) Save({}).IgnoreError();
   listener_.on_tick();
 }
@@ -188,7 +193,9 @@ void RoundDriver::Perform(const Effect& effect) {
   } else if (const auto* publish = std::get_if<PublishRelease>(&effect)) {
     work_->Post([this, publish = *publish] { DoPublish(publish); });
   } else if (std::holds_alternative<RemoveUnneeded>(effect)) {
-    RemoveUnneededFiles();
+    if (!outer_step_runs_) {
+      RemoveUnneededFiles(run_.paths, vectors_, machine_.state(), options_.keep_contributions);
+    }
   }
 }
 
@@ -197,7 +204,8 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
   const auto compute = [this, &step, round]() -> absl::StatusOr<ConsensusVersion> {
     const auto contributions = BlobDirectory::Open(run_.paths.contributions_of(round));
     if (!contributions.ok()) return contributions.status();
-    if (absl::Status status = GatherContributions(step.record); !status.ok()) return status;
+    if (absl::Status status = GatherContributions(run_.paths, step.record); !status.ok())
+      return status;
     OuterStepOptions options;
     options.aggregator = aggregator_.get();
     options.update = update_.get();
@@ -217,24 +225,6 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
       Fail(result.status());  // of the disk: run again, it may pass
     }
   });
-}
-
-// The folder of a round holds everything that its consensus is made of, late contributions and
-// those of a round that was given up, too.
-absl::Status RoundDriver::GatherContributions(const RoundRecord& record) {
-  const std::string folder = run_.paths.contributions_of(record.round());
-  for (const StoredContribution& c : record.contributions()) {
-    if (c.round() == record.round()) continue;
-    const std::string name = "/" + Hex(c.digest());
-    const std::string from = run_.paths.contributions_of(c.round()) + name;
-    std::error_code error;
-    fs::create_hard_link(from, folder + name, error);
-    if (error && !fs::exists(folder + name)) {
-      return absl::UnavailableError(
-          absl::StrCat(from, ": cannot be linked into ", folder, ": ", error.message()));
-    }
-  }
-  return SyncDirectory(folder);
 }
 
 void RoundDriver::DoPublish(const PublishRelease& publish) {
@@ -282,38 +272,23 @@ void RoundDriver::ReadMembershipIfChanged() {
   if (!same) Handle(MembershipChanged{membership->membership}).IgnoreError();
 }
 
-// Consensus versions and contributions that neither the state nor a release to come names. While an
-// outer step runs its results are not in the state yet; the next transition comes here again.
-void RoundDriver::RemoveUnneededFiles() {
-  if (outer_step_runs_) return;
-  const RoundState& state = machine_.state();
-  std::set<std::string> needed;
-  for (const ConsensusVersion* version :
-       {&state.consensus(), &state.candidate(), &state.last_good()}) {
-    needed.insert({version->digest(), version->delta_digest(), version->momentum_digest(),
-                   version->residual_digest()});
+OperatorAnswer RoundDriver::Obey(const OperatorCommand& command) {
+  OperatorAnswer answer;
+  const absl::StatusOr<Event> event = EventOf(command);
+  const Outcome outcome = event.ok() ? Handle(*event) : Outcome(event.status());
+  if (!outcome.ok()) {
+    answer.set_words(std::string(outcome.status().message()));
+    return answer;
   }
-  for (const ConsensusVersion& older : state.older()) needed.insert(older.digest());
-  std::set<std::string> folders = {run_.paths.contributions_of(state.current().round())};
-  const auto keep = [&](const StoredContribution& c) {
-    needed.insert(c.base_digest());
-    folders.insert(run_.paths.contributions_of(c.round()));
-  };
-  for (const StoredContribution& c : state.carried()) keep(c);
-  for (const StoredContribution& c : state.current().contributions()) keep(c);
-  for (const PendingRelease& release : state.releases()) needed.insert(release.digest());
-  for (const Digest& digest : vectors_.List()) {
-    if (needed.count(ToBytes(digest)) > 0) continue;
-    if (absl::Status status = vectors_.Remove(digest); !status.ok()) {
-      LogWarning("a blob that is not needed stays: " + std::string(status.message()));
+  answer.set_done(true);
+  answer.set_words(machine_.state().reason());
+  for (const Effect& effect : *outcome) {
+    if (const auto* refuse = std::get_if<Refuse>(&effect)) {
+      answer.set_done(false);
+      answer.set_words(refuse->refusal.reason());
     }
   }
-  if (options_.keep_contributions) return;
-  std::error_code error;
-  for (const fs::directory_entry& entry :
-       fs::directory_iterator(run_.paths.contributions(), error)) {
-    if (folders.count(entry.path().string()) == 0) fs::remove_all(entry.path(), error);
-  }
+  return answer;
 }
 
 void RoundDriver::Fail(absl::Status status) {

@@ -23,6 +23,7 @@
 #include "coordinator/core/aggregator.h"
 #include "coordinator/core/outer_optimizer.h"
 #include "coordinator/core/round_machine.h"
+#include "coordinator/server/operator_command.h"
 #include "coordinator/server/run_folder.h"
 #include "coordinator/server/work_thread.h"
 #include "coordinator/store/round_store.h"
@@ -66,12 +67,11 @@ class RoundDriver {
   absl::Status Apply(const std::vector<Effect>& effects);
   void Perform(const Effect& effect);
   void ReadMembershipIfChanged();
-  void RemoveUnneededFiles();
+  OperatorAnswer Obey(const OperatorCommand& command);
   void Fail(absl::Status status);
 
   // On the thread of long work.
   void DoOuterStep(const RunOuterStep& step);
-  absl::Status GatherContributions(const RoundRecord& record);
   void DoPublish(const PublishRelease& publish);
 
   const LoadedRun& run_;

@@ -8,6 +8,7 @@
 //   DIR/blobs/                    consensus versions, their encoded changes and outer state
 //   DIR/spool/                    contributions on their way in
 //   DIR/contributions/round-000003/   stored contributions of a round
+//   DIR/commands/                 what an operator asks of the running server
 //   DIR/releases/                 what is published
 #ifndef WEFT_COORDINATOR_SERVER_RUN_FOLDER_H_
 #define WEFT_COORDINATOR_SERVER_RUN_FOLDER_H_
@@ -34,6 +35,7 @@ struct RunPaths {
   std::string spool() const { return folder + "/spool"; }
   std::string contributions() const { return folder + "/contributions"; }
   std::string contributions_of(uint64_t round) const;
+  std::string commands() const { return folder + "/commands"; }
   std::string releases() const { return folder + "/releases"; }
 };
 

@@ -52,6 +52,17 @@ Json AsJson(const RunManifest& manifest, const RoundState& state,
                {"quorum", manifest.rounds().quorum()},
                {"membership_version", state.membership().version()}};
   json["cohort"] = std::vector<std::string>(round.cohort().begin(), round.cohort().end());
+  json["reopened"] = round.reopened();
+  json["rounds_done"] = state.rounds_done();
+  json["pause_asked"] = state.has_pause() ? state.pause().reason() : "";
+  json["candidate_version"] = state.candidate().version();  // 0: none waits
+  json["candidate_digest"] = Hex(state.candidate().digest());
+  json["last_good_version"] = state.last_good().version();
+  json["carried"] = Json::array();
+  for (const StoredContribution& c : state.carried()) {
+    json["carried"].push_back(
+        {{"site", c.site()}, {"round", c.round()}, {"base_version", c.base_version()}});
+  }
   json["contributions"] = Json::array();
   for (const StoredContribution& c : round.contributions()) {
     json["contributions"].push_back({{"site", c.site()},
@@ -90,6 +101,18 @@ std::string InWords(const Json& json) {
                    text("round_count"), "\n  why: ", text("reason"), "\n  consensus: version ",
                    text("consensus_version"), ", ", text("consensus_digest"), "\n");
   if (!text("deadline").empty()) absl::StrAppend(&words, "  deadline: ", text("deadline"), "\n");
+  if (json["candidate_version"] != 0) {
+    absl::StrAppend(&words, "  waits for weft-coordinator gate: version ",
+                    text("candidate_version"), ", blobs/", text("candidate_digest"), "\n");
+  }
+  if (json["phase"] != "PAUSED" && !text("pause_asked").empty()) {
+    absl::StrAppend(&words, "  a pause is asked for: ", text("pause_asked"), "\n");
+  }
+  for (const Json& c : json["carried"]) {
+    absl::StrAppend(&words, "  site ", c["site"].get<std::string>(),
+                    ": a late contribution of round ", c["round"].dump(),
+                    " counts in the next close\n");
+  }
   for (const Json& site : json["sites"]) {
     const std::string name = site["site"].get<std::string>();
     const auto& contributions = json["contributions"];

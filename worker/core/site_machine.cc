@@ -10,10 +10,6 @@ namespace {
 
 std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
 
-bool SameRound(const RoundEvent& a, const RoundEvent& b) {
-  return a.round() == b.round() && a.base_digest() == b.base_digest();
-}
-
 // Refusals of one round's business. Everything else that is refused would be refused again: it ends
 // the gate.
 bool ConcernsOneRound(Refusal::Code code) {
@@ -78,108 +74,6 @@ SiteMachine::Effects SiteMachine::On(const RoundChanged& changed) {
   return Follow(changed.now, again);
 }
 
-SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again) {
-  silent_since_ms_ = -1;
-  if (now.refusal().code() != Refusal::NONE) return On(Refused{Operation::kWatch, now.refusal()});
-  const MessageContext& context = now.context();
-  if (context.run_id() != state_.run_id()) {
-    return {Fail{absl::StrCat("the coordinator speaks of run '", context.run_id(),
-                              "', this site accepted '", state_.run_id(), "'")}};
-  }
-  if (context.fragment_count() > 1) {
-    return {Fail{absl::StrCat("the round has ", context.fragment_count(),
-                              " fragments; this gate exchanges whole vectors: update it")}};
-  }
-  if (context.coordinator_epoch() < state_.coordinator_epoch()) {
-    return {Fail{absl::StrCat("the coordinator went back from epoch ", state_.coordinator_epoch(),
-                              " to ", context.coordinator_epoch())}};
-  }
-  // After a take-over the session is void.
-  if (context.coordinator_epoch() > state_.coordinator_epoch()) return {JoinRun{}};
-  switch (now.phase()) {
-    case RoundEvent::OPEN:
-      return FollowOpen(now, drive_again);
-    case RoundEvent::FINISHED:
-      return BeginFinish(now, drive_again);
-    case RoundEvent::HALTED:
-      return {Fail{absl::StrCat("the coordinator halted the run: ", now.reason())}};
-    default:
-      return {};
-  }
-}
-
-SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_again) {
-  if (state_.stage() == GateState::WAITING || !SameRound(now, state_.round())) return Begin(now);
-  // A site that came too late for the round is invited when the round is extended.
-  if (state_.round().contribution_stored() && !now.contribution_stored()) return Begin(now);
-  if (now.contribution_stored() && state_.stage() < GateState::REPORTING) {
-    if (state_.stage() != GateState::PUSHING)
-      return EndRound("the contribution was stored already");
-    state_.set_stage(GateState::REPORTING);  // The reply to the push was lost.
-    return Drive();
-  }
-  return drive_again ? Drive() : Effects{};
-}
-
-SiteMachine::Effects SiteMachine::Begin(const RoundEvent& now) {
-  const std::string base = Hex(now.base_digest());
-  const bool formed_before =
-      state_.contribution_base() == base && state_.result().base_digest() == base;
-  *state_.mutable_round() = now;
-  state_.clear_outcome();
-  if (now.contribution_stored())
-    return EndRound("nothing is wanted from this site: " + now.reason());
-  if (formed_before) {
-    // The round before was given up and opened again from the same base: the same bytes under the
-    // new round's number.
-    state_.set_stage(GateState::FORMING);
-  } else {
-    state_.set_stage(GateState::FETCHING);
-  }
-  return Drive();
-}
-
-SiteMachine::Effects SiteMachine::BeginFinish(const RoundEvent& now, bool drive_again) {
-  if (state_.stage() == GateState::FINISHED) return drive_again ? Drive() : Effects{};
-  const bool begun = state_.stage() == GateState::FINISHING && SameRound(now, state_.round());
-  if (begun && !drive_again) return {};
-  *state_.mutable_round() = now;
-  state_.set_stage(GateState::FINISHING);
-  return Drive();
-}
-
-SiteMachine::Effects SiteMachine::Drive() {
-  const RoundEvent& round = state_.round();
-  switch (state_.stage()) {
-    case GateState::FETCHING:
-    case GateState::FINISHING: {
-      const bool delta =
-          !round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest();
-      return {FetchBase{round, delta}};
-    }
-    case GateState::TRAINING:
-      return {WriteOrder{round}};
-    case GateState::FORMING:
-      return {FormContribution{round, state_.result()}};
-    case GateState::PUSHING:
-      return {PushContribution{round}};
-    case GateState::REPORTING:
-      return {SendReport{round, state_.result()}};
-    case GateState::FINISHED: {
-      const std::string why = absl::StrCat("the run is finished: ", round.round_count(), " rounds");
-      return {RecordFinal{round}, StopWorker{why}, LeaveRun{why}, Finish{}};
-    }
-    default:
-      return {};
-  }
-}
-
-SiteMachine::Effects SiteMachine::EndRound(std::string outcome) {
-  state_.set_stage(GateState::DONE);
-  state_.set_outcome(std::move(outcome));
-  return {};
-}
-
 SiteMachine::Effects SiteMachine::On(const BaseFetched& fetched) {
   if (fetched.digest != Hex(state_.round().base_digest())) return {};
   if (state_.stage() == GateState::FINISHING) {
@@ -190,11 +84,11 @@ SiteMachine::Effects SiteMachine::On(const BaseFetched& fetched) {
   if (state_.stage() != GateState::FETCHING) return {};
   state_.set_held_digest(fetched.digest);
   state_.set_stage(GateState::TRAINING);
-  return {WriteOrder{state_.round()}, CleanUp{state_.round().round(), {fetched.digest}}};
+  return {WriteOrder{state_.round()}, CleanUp{WorkOf(state_.round()), {fetched.digest}}};
 }
 
 SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
-  if (state_.stage() != GateState::TRAINING || seen.result.round() != state_.round().round())
+  if (state_.stage() != GateState::TRAINING || seen.result.round() != WorkOf(state_.round()))
     return {};
   if (seen.result.base_digest() != Hex(state_.round().base_digest())) {
     return EndRound(
@@ -216,12 +110,15 @@ SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
 SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
   if (state_.stage() != GateState::FORMING) return {};
   const std::string base = Hex(state_.round().base_digest());
-  if (state_.contribution_base() == base && state_.contribution_blob() != formed.blob_digest) {
+  const uint64_t work = WorkOf(state_.round());
+  if (state_.contribution_base() == base && state_.contribution_work() == work &&
+      state_.contribution_blob() != formed.blob_digest) {
     return {Fail{absl::StrCat("for base ", base, " contribution ", state_.contribution_blob(),
                               " was formed before, now it is ", formed.blob_digest,
                               ": the site vector changed on disk; nothing more is sent")}};
   }
   state_.set_contribution_base(base);
+  state_.set_contribution_work(work);
   state_.set_contribution_blob(formed.blob_digest);
   state_.set_contribution_bytes(formed.blob_bytes);
   state_.set_stage(GateState::PUSHING);
@@ -291,9 +188,14 @@ SiteMachine::Effects SiteMachine::On(const TimeAdvanced& time) {
     return {Fail{absl::StrCat("no word from the coordinator for ",
                               (now_ms_ - silent_since_ms_) / 1000, " s: ", silence_reason_)}};
   }
+  if (state_.stage() != GateState::TRAINING) return {};
   const RoundEvent& round = state_.round();
-  if (state_.stage() == GateState::TRAINING && round.deadline_unix_ms() > 0 &&
-      now_ms_ > round.deadline_unix_ms() && warned_late_round_ != round.round()) {
+  if (round.cut_unix_ms() > 0 && now_ms_ >= round.cut_unix_ms() && cut_work_ != WorkOf(round)) {
+    cut_work_ = WorkOf(round);
+    return {CutOrder{round}};
+  }
+  if (round.deadline_unix_ms() > 0 && now_ms_ > round.deadline_unix_ms() &&
+      warned_late_round_ != round.round()) {
     warned_late_round_ = round.round();
     return {Warn{absl::StrCat("round ", round.round(),
                               ": its deadline has passed and the worker has no result yet; "

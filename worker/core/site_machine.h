@@ -10,9 +10,11 @@
 // repeats it): fetching what is there is a look, an order is the same file, a contribution the same
 // bytes.
 //
-// The rules it holds: one contribution for a base, ever (a reopened round of the same base gets the
-// same bytes); an older coordinator epoch, another run or a receipt for other bytes ends the gate;
-// a refusal that concerns one round ends that round only; the newest session of a site wins;
+// The rules it holds: one contribution for the work of a round, ever (a reopened round that asks
+// for the same work from the same base gets the same bytes); when time is up, the worker stops as
+// soon as it has done enough; work whose round has closed is still sent where the run carries late
+// contributions; an older coordinator epoch, another run or a receipt for other bytes ends the
+// gate; a refusal that concerns one round ends that round only; the newest session of a site wins;
 // nothing waits beyond a bound.
 //
 // Thread-compatible.
@@ -91,6 +93,10 @@ struct FetchBase {
 struct WriteOrder {
   RoundEvent round;
 };
+// Time is up: the worker ends the order as soon as it has done round.inner_steps_min steps.
+struct CutOrder {
+  RoundEvent round;
+};
 struct FormContribution {
   RoundEvent round;
   RoundResult result;
@@ -124,8 +130,11 @@ struct Fail {
   std::string reason;
 };
 using SiteEffect =
-    std::variant<JoinRun, FetchBase, WriteOrder, FormContribution, PushContribution, SendReport,
-                 CleanUp, RecordFinal, StopWorker, LeaveRun, Warn, Finish, Fail>;
+    std::variant<JoinRun, FetchBase, WriteOrder, CutOrder, FormContribution, PushContribution,
+                 SendReport, CleanUp, RecordFinal, StopWorker, LeaveRun, Warn, Finish, Fail>;
+
+// The number under which a round's work is ordered: that of the first round that asked for it.
+inline uint64_t WorkOf(const RoundEvent& round) { return round.round() - round.reopened(); }
 
 struct SiteLimits {
   int64_t silence_ms_max = int64_t{24} * 3600 * 1000;  // without any word from the coordinator
@@ -157,6 +166,8 @@ class SiteMachine {
 
   Effects Follow(const RoundEvent& now, bool drive_again);
   Effects FollowOpen(const RoundEvent& now, bool drive_again);
+  Effects FollowReopened(const RoundEvent& now, bool drive_again);
+  bool MayStillCount(const RoundEvent& now) const;
   Effects Begin(const RoundEvent& now);
   Effects BeginFinish(const RoundEvent& now, bool drive_again);
   // The effects that the present stage stands for.
@@ -171,6 +182,7 @@ class SiteMachine {
   std::string silence_reason_;
   bool drive_at_next_event_ = false;
   uint64_t warned_late_round_ = UINT64_MAX;
+  uint64_t cut_work_ = UINT64_MAX;
 };
 
 }  // namespace weft::site

@@ -77,7 +77,8 @@ void SiteDriver::ListenAndLook() {
 void SiteDriver::LookForResult() {
   const GateState& state = machine_.state();
   if (state.stage() != GateState::TRAINING) return;
-  absl::StatusOr<std::optional<RoundResult>> result = parts_.site->ResultOf(state.round().round());
+  absl::StatusOr<std::optional<RoundResult>> result =
+      parts_.site->ResultOf(site::WorkOf(state.round()));
   if (!result.ok()) return Feed(site::ResultUnusable{Words(result.status())});
   if (!result->has_value()) return;
   if (parts_.worker != nullptr) parts_.worker->ForgiveDeaths();
@@ -174,7 +175,7 @@ RoundOrder SiteDriver::OrderOf(const RoundEvent& round) const {
   order.set_protocol_version(manifest.protocol_version());
   order.set_run_id(manifest.run_id());
   order.set_coordinator_epoch(round.context().coordinator_epoch());
-  order.set_round(round.round());
+  order.set_round(site::WorkOf(round));
   order.set_base_version(round.context().base_version());
   order.set_fragment(round.context().fragment());
   order.set_base_digest(absl::BytesToHexString(round.base_digest()));
@@ -221,6 +222,20 @@ ContributionContext SiteDriver::Contributing() const {
   WEFT_CHECK(up.ok());  // The manifest was checked when it was loaded.
   return {parts_.identity,  parts_.client->context(),         *up, layout_, &parts_.site->blobs(),
           parts_.own_blobs, parts_.folder->statement_folder()};
+}
+
+SiteDriver::Came SiteDriver::Do(const site::CutOrder& effect) {
+  RoundOrder order = OrderOf(effect.round);
+  order.set_steps_enough(effect.round.inner_steps_min());
+  if (absl::Status status = parts_.site->WriteOrder(order); !status.ok()) {
+    EndWith(status);
+    return std::nullopt;
+  }
+  LogInfo("time is up: the worker stops when it has done enough",
+          {{"round", absl::StrCat(effect.round.round())},
+           {"enough", absl::StrCat(effect.round.inner_steps_min())},
+           {"steps", absl::StrCat(effect.round.inner_steps())}});
+  return std::nullopt;
 }
 
 SiteDriver::Came SiteDriver::Do(const site::FormContribution& effect) {

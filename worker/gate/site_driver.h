@@ -66,6 +66,7 @@ class SiteDriver {
   Came Do(const site::JoinRun&);
   Came Do(const site::FetchBase& effect);
   Came Do(const site::WriteOrder& effect);
+  Came Do(const site::CutOrder& effect);
   Came Do(const site::FormContribution& effect);
   Came Do(const site::PushContribution& effect);
   Came Do(const site::SendReport& effect);

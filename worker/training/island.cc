@@ -163,6 +163,7 @@ absl::Status RunIsland(const IslandOptions& given, const WorkerOptions& options,
                        if (options.interrupted()) return "ends early: a signal";
                        return std::nullopt;
                      },
+                     [](uint32_t) { return false; },
                      [](const StepReport&, const RoundStats&) { return absl::OkStatus(); }};
   absl::StatusOr<bool> done = runner.Run(trainer->get());
   if (!done.ok()) return done.status();

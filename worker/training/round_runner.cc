@@ -66,7 +66,8 @@ absl::StatusOr<bool> RoundRunner::Run(Trainer* trainer) {
   });
   if (!slot.ok() && !reason.has_value()) return slot.status();
 
-  while (!trainer->round_done()) {
+  const auto done = [&] { return trainer->round_done() || enough(trainer->steps_done()); };
+  while (!done()) {
     if (!reason.has_value()) reason = end_reason();
     if (reason.has_value()) {
       reporter.Info(

@@ -35,6 +35,8 @@ struct RoundRunner {
   CheckpointFolder& checkpoints;
   // Why to end before the round is done; none: go on. Called before every step.
   std::function<std::optional<std::string>()> end_reason;
+  // Whether so many steps will do, though the order names more. Called before every step.
+  std::function<bool(uint32_t steps_done)> enough;
   // After every step.
   std::function<absl::Status(const StepReport&, const RoundStats&)> after_step;
 

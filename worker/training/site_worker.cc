@@ -128,12 +128,14 @@ absl::Status SiteWorker::Do(const RoundOrder& order) {
   base_missing_since_.reset();
   if (!base.ok()) return base.status();
   if (absl::Status status = Begin(order, *std::move(base)); !status.ok()) return status;
+  steps_enough_ = order.steps_enough();
 
   RoundRunner runner{options_,
                      reporter_,
                      *log_,
                      *checkpoints_,
                      [&] { return EndReason(order); },
+                     [&](uint32_t steps_done) { return IsEnough(steps_done); },
                      [&](const StepReport& report, const RoundStats&) {
                        return ShowProgress("training", report.loss, false);
                      }};
@@ -230,7 +232,16 @@ std::optional<std::string> SiteWorker::EndReason(const RoundOrder& order) {
   if (!newest.ok() || (newest->has_value() && !SameWork(**newest, order))) {
     return "abandons the round: the gate has a newer order";
   }
+  if (newest->has_value()) steps_enough_ = (*newest)->steps_enough();
   return std::nullopt;
+}
+
+bool SiteWorker::IsEnough(uint32_t steps_done) {
+  if (steps_enough_ == 0 || steps_done < steps_enough_ || trainer_->round_done()) return false;
+  reporter_.Info("ends the round with the steps that it has done: time is up",
+                 {{"round", absl::StrCat(trainer_->order().round())},
+                  {"step", absl::StrCat(steps_done, "/", trainer_->order().inner_steps())}});
+  return true;
 }
 
 absl::Status SiteWorker::ShowProgress(const std::string& state, double loss, bool always) {

@@ -52,6 +52,8 @@ class SiteWorker {
   absl::Status CheckSameRun(const RoundOrder& order) const;
   // Why to end the round in training; looks at files only so often.
   std::optional<std::string> EndReason(const RoundOrder& order);
+  // Whether the gate says that time is up, and so many steps will do.
+  bool IsEnough(uint32_t steps_done);
   absl::Status ShowProgress(const std::string& state, double loss, bool always);
 
   const std::string site_directory_;
@@ -66,6 +68,7 @@ class SiteWorker {
   std::unique_ptr<Trainer> trainer_;
   RoundOrder first_order_;  // of this process: model, data and run stay those
   std::optional<Clock::time_point> base_missing_since_;
+  uint32_t steps_enough_ = 0;  // of the order in training; 0: all of them
   Clock::time_point last_look_{};
   Clock::time_point last_progress_{};
 };

@@ -69,7 +69,7 @@ absl::Status Trainer::BeginRound(const RoundOrder& order, ParameterVector base) 
   }
   if (first) cold_step_ = order.first_step();
   steps_done_ = 0;
-  first_loss_sum_ = last_loss_sum_ = seconds_training_ = 0;
+  first_loss_sum_ = last_loss_sum_ = newest_loss_ = seconds_training_ = 0;
   TakeOrder(order, std::move(base));
   return absl::OkStatus();
 }
@@ -132,6 +132,7 @@ absl::StatusOr<StepReport> Trainer::Step() {
 
   if (steps_done_ < tenth()) first_loss_sum_ += report.loss;
   if (steps_done_ >= order_.inner_steps() - tenth()) last_loss_sum_ += report.loss;
+  newest_loss_ = report.loss;
   ++steps_done_;
   seconds_training_ += SecondsSince(begin);
   return report;
@@ -154,7 +155,7 @@ RoundStats Trainer::stats() const {
   const uint32_t last_begin = order_.inner_steps() - tenth();
   const uint32_t last = steps_done_ > last_begin ? steps_done_ - last_begin : 0;
   if (first > 0) stats.first_loss = first_loss_sum_ / first;
-  if (last > 0) stats.last_loss = last_loss_sum_ / last;
+  stats.last_loss = last > 0 ? last_loss_sum_ / last : newest_loss_;
   stats.seconds_training = seconds_training_;
   return stats;
 }
@@ -176,6 +177,7 @@ absl::Status Trainer::SaveCheckpoint(CheckpointFolder* folder) {
   header.set_sample_count(data_.sample_count());
   header.set_first_loss_sum(first_loss_sum_);
   header.set_last_loss_sum(last_loss_sum_);
+  header.set_newest_loss(newest_loss_);
   header.set_seconds_training(seconds_training_);
 
   std::vector<absl::Span<const float>> vectors;
@@ -219,6 +221,7 @@ absl::Status Trainer::Resume(Checkpoint checkpoint, ParameterVector base, std::s
   cold_step_ = header.cold_step();
   first_loss_sum_ = header.first_loss_sum();
   last_loss_sum_ = header.last_loss_sum();
+  newest_loss_ = header.newest_loss();
   seconds_training_ = header.seconds_training();
   optimizer_->set_steps(header.optimizer_steps());
   model_->LoadParameters(checkpoint.vectors[0].span());

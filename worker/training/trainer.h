@@ -47,7 +47,7 @@ struct RoundStats {
   uint32_t inner_steps = 0;
   uint64_t token_count = 0;
   double first_loss = 0;  // mean over the first tenth of the round's steps
-  double last_loss = 0;   // over the last tenth
+  double last_loss = 0;   // over the last tenth; of the newest step in a round that ended before it
   double seconds_training = 0;
 };
 
@@ -102,6 +102,7 @@ class Trainer {
   uint64_t cold_step_ = 0;  // the step clock when the optimizer's state was cold
   double first_loss_sum_ = 0;
   double last_loss_sum_ = 0;
+  double newest_loss_ = 0;
   double seconds_training_ = 0;
 
   std::vector<int32_t> sample_;

@@ -34,6 +34,12 @@ RoundEvent At(RoundEvent::Phase phase, uint64_t round, char base) {
   return event;
 }
 RoundEvent Open(uint64_t round, char base) { return At(RoundEvent::OPEN, round, base); }
+// Opened in place of the round before, for the same work.
+RoundEvent Reopened(uint64_t round, char base) {
+  RoundEvent event = Open(round, base);
+  event.set_reopened(1);
+  return event;
+}
 
 RoundResult ResultOf(uint64_t round, char base) {
   RoundResult result;
@@ -152,7 +158,7 @@ TEST_F(SiteMachineTest, GivesUpARoundThatWentOnWithoutIt) {
 
 TEST_F(SiteMachineTest, ReopenedRoundOfTheSameBaseGetsTheSameContribution) {
   Reach(GateState::DONE);
-  const Effects again = machine_.Step(RoundChanged{Open(1, 'a')});
+  const Effects again = machine_.Step(RoundChanged{Reopened(1, 'a')});
   ASSERT_TRUE(Only<FormContribution>(again));
   EXPECT_EQ(Only<FormContribution>(again)->round.round(), 1u);
   EXPECT_EQ(Only<FormContribution>(again)->result.vector_digest(), Hex('v'));
@@ -161,9 +167,25 @@ TEST_F(SiteMachineTest, ReopenedRoundOfTheSameBaseGetsTheSameContribution) {
 
 TEST_F(SiteMachineTest, NeverSendsAnotherContributionForTheSameBase) {
   Reach(GateState::DONE);
-  machine_.Step(RoundChanged{Open(1, 'a')});
+  machine_.Step(RoundChanged{Reopened(1, 'a')});
   EXPECT_THAT(FailReason(machine_.Step(ContributionFormed{Hex('x'), 10})),
               HasSubstr("was formed before"));
+}
+
+TEST_F(SiteMachineTest, NewWorkFromTheSameBaseIsTrainedAnew) {
+  Reach(GateState::DONE);
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(1, 'a')})));
+  machine_.Step(BaseFetched{Hex('a')});
+  EXPECT_TRUE(machine_.Step(ResultSeen{ResultOf(0, 'a')}).empty());  // of the work before
+  machine_.Step(ResultSeen{ResultOf(1, 'a')});
+  EXPECT_TRUE(Only<PushContribution>(machine_.Step(ContributionFormed{Hex('x'), 10})));
+}
+
+TEST_F(SiteMachineTest, TrainingGoesOnWhenItsRoundIsReopened) {
+  Reach(GateState::TRAINING);
+  EXPECT_TRUE(machine_.Step(RoundChanged{Reopened(1, 'a')}).empty());
+  EXPECT_TRUE(Only<FormContribution>(machine_.Step(ResultSeen{ResultOf(0, 'a')})));
+  EXPECT_EQ(machine_.state().round().round(), 1u);
 }
 
 TEST_F(SiteMachineTest, EveryStageGoesOnAfterARestart) {

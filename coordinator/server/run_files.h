@@ -1,0 +1,23 @@
+// Which files of a run are still needed, and where a round finds what its consensus is made of.
+#ifndef WEFT_COORDINATOR_SERVER_RUN_FILES_H_
+#define WEFT_COORDINATOR_SERVER_RUN_FILES_H_
+
+#include "absl/status/status.h"
+#include "coordinator/core/round_state.pb.h"
+#include "coordinator/server/run_folder.h"
+#include "proto/blob_directory.h"
+
+namespace weft {
+
+// Links late contributions, and those of a round that was given up, into the folder of the round
+// that they count in: it holds everything that its consensus is made of.
+absl::Status GatherContributions(const RunPaths& paths, const RoundRecord& record);
+
+// Removes consensus versions and contributions that neither the state nor a release to come names.
+// Not while an outer step runs: its results are not in the state yet.
+void RemoveUnneededFiles(const RunPaths& paths, const BlobDirectory& vectors,
+                         const RoundState& state, bool keep_contributions);
+
+}  // namespace weft
+
+#endif  // WEFT_COORDINATOR_SERVER_RUN_FILES_H_

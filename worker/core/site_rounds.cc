@@ -1,0 +1,168 @@
+// How a site follows the coordinator's rounds: which work it begins, goes on with, or gives up.
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "worker/core/site_machine.h"
+
+namespace weft::site {
+namespace {
+
+std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
+
+bool SameRound(const RoundEvent& a, const RoundEvent& b) {
+  return a.round() == b.round() && a.base_digest() == b.base_digest();
+}
+
+bool SameWork(const RoundEvent& a, const RoundEvent& b) {
+  return WorkOf(a) == WorkOf(b) && a.base_digest() == b.base_digest();
+}
+
+}  // namespace
+
+SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again) {
+  silent_since_ms_ = -1;
+  if (now.refusal().code() != Refusal::NONE) return On(Refused{Operation::kWatch, now.refusal()});
+  const MessageContext& context = now.context();
+  if (context.run_id() != state_.run_id()) {
+    return {Fail{absl::StrCat("the coordinator speaks of run '", context.run_id(),
+                              "', this site accepted '", state_.run_id(), "'")}};
+  }
+  if (context.fragment_count() > 1) {
+    return {Fail{absl::StrCat("the round has ", context.fragment_count(),
+                              " fragments; this gate exchanges whole vectors: update it")}};
+  }
+  if (context.coordinator_epoch() < state_.coordinator_epoch()) {
+    return {Fail{absl::StrCat("the coordinator went back from epoch ", state_.coordinator_epoch(),
+                              " to ", context.coordinator_epoch())}};
+  }
+  // After a take-over the session is void.
+  if (context.coordinator_epoch() > state_.coordinator_epoch()) return {JoinRun{}};
+  switch (now.phase()) {
+    case RoundEvent::OPEN:
+      return FollowOpen(now, drive_again);
+    case RoundEvent::PAUSED:
+      // No deadline passes; the next open round names a new one.
+      if (state_.stage() == GateState::TRAINING) {
+        state_.mutable_round()->clear_deadline_unix_ms();
+        state_.mutable_round()->clear_cut_unix_ms();
+      }
+      return {};
+    case RoundEvent::FINISHED:
+      return BeginFinish(now, drive_again);
+    case RoundEvent::HALTED:
+      return {Fail{absl::StrCat("the coordinator halted the run: ", now.reason())}};
+    default:
+      return {};
+  }
+}
+
+SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_again) {
+  if (state_.stage() == GateState::WAITING) return Begin(now);
+  if (!SameWork(now, state_.round())) {
+    if (!MayStillCount(now)) return Begin(now);
+    return drive_again ? Drive() : Effects{};
+  }
+  if (now.round() != state_.round().round()) return FollowReopened(now, drive_again);
+  // A site that came too late for the round is invited when the round is extended.
+  if (state_.round().contribution_stored() && !now.contribution_stored()) return Begin(now);
+  state_.mutable_round()->set_deadline_unix_ms(now.deadline_unix_ms());
+  state_.mutable_round()->set_cut_unix_ms(now.cut_unix_ms());
+  if (now.contribution_stored() && state_.stage() < GateState::REPORTING) {
+    if (state_.stage() != GateState::PUSHING)
+      return EndRound("the contribution was stored already");
+    state_.set_stage(GateState::REPORTING);  // The reply to the push was lost.
+    return Drive();
+  }
+  return drive_again ? Drive() : Effects{};
+}
+
+// A round was given up, and this one asks for the same work from the same base: what is under way
+// goes on, what was formed is signed again under the new number.
+SiteMachine::Effects SiteMachine::FollowReopened(const RoundEvent& now, bool drive_again) {
+  switch (state_.stage()) {
+    case GateState::FETCHING:
+    case GateState::TRAINING:
+      if (now.contribution_stored()) return Begin(now);
+      *state_.mutable_round() = now;
+      return drive_again ? Drive() : Effects{};
+    case GateState::REPORTING:
+      *state_.mutable_round() = now;
+      return drive_again ? Drive() : Effects{};
+    default:
+      return Begin(now);
+  }
+}
+
+// Where late contributions are carried, work whose round went on without it is still done and sent,
+// as long as it is not too old; the site then goes on from the newest consensus.
+bool SiteMachine::MayStillCount(const RoundEvent& now) const {
+  const GateState::Stage stage = state_.stage();
+  if (stage < GateState::TRAINING || stage > GateState::REPORTING) return false;
+  const uint64_t base = state_.round().context().base_version();
+  const uint64_t newest = now.context().base_version();
+  return newest > base && newest - base <= now.late_staleness_max();
+}
+
+SiteMachine::Effects SiteMachine::Begin(const RoundEvent& now) {
+  const std::string base = Hex(now.base_digest());
+  const bool formed_before =
+      state_.contribution_base() == base && state_.contribution_work() == WorkOf(now) &&
+      state_.result().base_digest() == base && state_.result().round() == WorkOf(now);
+  *state_.mutable_round() = now;
+  state_.clear_outcome();
+  if (now.contribution_stored())
+    return EndRound("nothing is wanted from this site: " + now.reason());
+  if (formed_before) {
+    // The round before was given up and opened again from the same base: the same bytes under the
+    // new round's number.
+    state_.set_stage(GateState::FORMING);
+  } else {
+    state_.set_stage(GateState::FETCHING);
+  }
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::BeginFinish(const RoundEvent& now, bool drive_again) {
+  if (state_.stage() == GateState::FINISHED) return drive_again ? Drive() : Effects{};
+  const bool begun = state_.stage() == GateState::FINISHING && SameRound(now, state_.round());
+  if (begun && !drive_again) return {};
+  *state_.mutable_round() = now;
+  state_.set_stage(GateState::FINISHING);
+  return Drive();
+}
+
+SiteMachine::Effects SiteMachine::Drive() {
+  const RoundEvent& round = state_.round();
+  switch (state_.stage()) {
+    case GateState::FETCHING:
+    case GateState::FINISHING: {
+      const bool delta =
+          !round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest();
+      return {FetchBase{round, delta}};
+    }
+    case GateState::TRAINING:
+      cut_work_ = UINT64_MAX;  // the order is written anew, without the cut
+      return {WriteOrder{round}};
+    case GateState::FORMING:
+      return {FormContribution{round, state_.result()}};
+    case GateState::PUSHING:
+      return {PushContribution{round}};
+    case GateState::REPORTING:
+      return {SendReport{round, state_.result()}};
+    case GateState::FINISHED: {
+      const std::string why = absl::StrCat("the run is finished: ", round.round_count(), " rounds");
+      return {RecordFinal{round}, StopWorker{why}, LeaveRun{why}, Finish{}};
+    }
+    default:
+      return {};
+  }
+}
+
+SiteMachine::Effects SiteMachine::EndRound(std::string outcome) {
+  state_.set_stage(GateState::DONE);
+  state_.set_outcome(std::move(outcome));
+  return {};
+}
+
+}  // namespace weft::site
