@@ -1,0 +1,221 @@
+// Plays tests/scenarios/coordinator against the round machine.
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "coordinator/core/round_machine.h"
+#include "google/protobuf/text_format.h"
+#include "proto/check.h"
+#include "tests/testing/scenario.h"
+
+namespace weft {
+namespace {
+
+using Lines = std::vector<std::string>;
+using testing::Sentence;
+
+uint64_t Number(const std::string& digits) {
+  uint64_t number = 0;
+  WEFT_CHECK(absl::SimpleAtoi(digits, &number));
+  return number;
+}
+
+std::string Digest(uint64_t version) { return absl::StrCat("v", version); }
+
+std::string Weights(const RoundRecord& record) {
+  if (record.contributions().empty()) return "nothing";
+  return absl::StrJoin(record.contributions(), ", ", [](std::string* out, const auto& c) {
+    absl::StrAppend(out, c.site(), " ", c.weight());
+    if (c.staleness() > 0) absl::StrAppend(out, " (staleness ", c.staleness(), ")");
+  });
+}
+
+class RoundPlayer : public testing::Player {
+ public:
+  RoundPlayer() {
+    WEFT_CHECK(google::protobuf::TextFormat::ParseFromString(
+        "protocol_version: 1 run_id: 'demo' rounds { round_count: 4 inner_steps: 10 quorum: 2 "
+        "sites_to_start: 3 round_seconds_max: 60 publish_every: 100 }",
+        &manifest_));
+    membership_.set_run_id("demo");
+    membership_.set_version(1);
+    for (const char* name : {"a", "b", "c", "d"}) membership_.add_sites()->set_name(name);
+    Start();
+  }
+  void SetRules(const std::string& text_format) override {
+    RoundRules rules;
+    WEFT_CHECK(google::protobuf::TextFormat::ParseFromString(text_format, &rules));
+    manifest_.mutable_rounds()->MergeFrom(rules);
+    Start();
+  }
+  Lines Play(const std::string& event) override {
+    return testing::PlaySentence(Sentences(), event);
+  }
+
+ private:
+  void Start() {
+    ConsensusVersion initial;
+    initial.set_digest(Digest(0));
+    machine_ = std::make_unique<RoundMachine>(
+        manifest_, RoundMachine::InitialState(manifest_, membership_, initial));
+  }
+  const RoundState& state() const { return machine_->state(); }
+  Lines Step(const Event& event) {
+    Lines lines;
+    for (const Effect& effect : machine_->Step(event)) {
+      lines.push_back(std::visit([this](const auto& e) { return Words(e); }, effect));
+    }
+    return lines;
+  }
+  std::string Session(const std::string& site) const {
+    for (const SiteState& known : state().sites()) {
+      if (known.name() == site) return known.session();
+    }
+    return "none";
+  }
+
+  std::vector<Sentence> Sentences() {
+    return {
+        {R"((\d+) s)",
+         [this](const std::smatch& m) {
+           return Step(TimeAdvanced{static_cast<int64_t>(Number(m[1])) * 1000});
+         }},
+        {R"((\w+) joins)",
+         [this](const std::smatch& m) {
+           Lines lines = Step(SiteJoined{m[1], absl::StrCat(m[1].str(), "-", ++sessions_)});
+           for (std::string& line : Step(SiteResumed{m[1], Session(m[1])})) {
+             lines.push_back(std::move(line));
+           }
+           return lines;
+         }},
+        {R"((\w+) comes back)",
+         [this](const std::smatch& m) {
+           return Step(SiteResumed{m[1], Session(m[1])});
+         }},
+        {R"((\w+) is lost)",
+         [this](const std::smatch& m) {
+           return Step(SiteLost{m[1], Session(m[1])});
+         }},
+        {R"((\w+) leaves: (.*))",
+         [this](const std::smatch& m) {
+           return Step(SiteLeft{m[1], Session(m[1]), m[2]});
+         }},
+        {R"((\w+) leaves in session ([\w-]+): (.*))",
+         [this](const std::smatch& m) {
+           return Step(SiteLeft{m[1], m[2], m[3]});
+         }},
+        {R"((\w+) is revoked)", [this](const std::smatch& m) { return Revoke(m[1]); }},
+        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?)",
+         [this](const std::smatch& m) { return Contribute(m); }},
+        {R"((\w+) reports round (\d+))",
+         [this](const std::smatch& m) {
+           RoundReport report;
+           report.set_round(Number(m[2]));
+           return Step(ReportReceived{m[1], report});
+         }},
+        {R"(the outer step is done)",
+         [this](const std::smatch&) {
+           ConsensusVersion next;
+           next.set_version(state().consensus().version() + 1);
+           next.set_digest(Digest(next.version()));
+           return Step(OuterStepDone{state().current().round(), next});
+         }},
+        {R"(the outer step fails: (.*))",
+         [this](const std::smatch& m) {
+           return Step(OuterStepFailed{state().current().round(), m[1]});
+         }},
+        {R"(version (\d+) is (accepted|refused): (.*))",
+         [this](const std::smatch& m) {
+           return Step(EvaluationDone{Number(m[1]), m[2] == "accepted", m[3]});
+         }},
+        {R"(version (\d+) is published)",
+         [this](const std::smatch& m) { return Step(ReleasePublished{Number(m[1])}); }},
+        {R"(the operator pauses: (.*))",
+         [this](const std::smatch& m) { return Step(OperatorPaused{m[1]}); }},
+        {R"(the operator resumes: (.*))",
+         [this](const std::smatch& m) { return Step(OperatorResumed{m[1]}); }},
+        {R"(the coordinator is killed and starts again)",
+         [this](const std::smatch&) {
+           RoundState read;
+           WEFT_CHECK(read.ParseFromString(state().SerializeAsString()));
+           machine_ = std::make_unique<RoundMachine>(manifest_, read);
+           return Step(CoordinatorStarted{read.now_unix_ms()});
+         }},
+    };
+  }
+  Lines Contribute(const std::smatch& m) {
+    StoredContribution contribution;
+    contribution.set_site(m[1]);
+    contribution.set_digest(m[2]);
+    contribution.set_base_version(m[4].matched ? Number(m[4]) : state().consensus().version());
+    contribution.set_base_digest(Digest(contribution.base_version()));
+    contribution.set_update_norm(m[5].matched ? static_cast<double>(Number(m[5])) : 1);
+    contribution.set_inner_steps(m[6].matched ? static_cast<uint32_t>(Number(m[6])) : 10);
+    contribution.set_token_count(100 * contribution.inner_steps());
+    contribution.set_bytes(64);
+    return Step(ContributionArrived{Number(m[3]), contribution, "signed"});
+  }
+  Lines Revoke(const std::string& site) {
+    membership_.set_version(membership_.version() + 1);
+    for (MemberSite& member : *membership_.mutable_sites()) {
+      if (member.name() == site) member.set_revoked(true);
+    }
+    return Step(MembershipChanged{membership_});
+  }
+
+  std::string Words(const Record& e) const {
+    const Decision& d = e.decision;
+    return absl::StrCat(Decision::Code_Name(d.code()), d.site().empty() ? "" : " ", d.site(), ": ",
+                        d.reason());
+  }
+  std::string Words(const KeepReceipt& e) const {
+    return absl::StrCat("keeps the receipt of ", e.receipt.site(), " for base version ",
+                        e.receipt.base_version());
+  }
+  std::string Words(const KeepReport& e) const {
+    return absl::StrCat("keeps the report of ", e.report.site());
+  }
+  std::string Words(const KeepRound& e) const {
+    return absl::StrCat("keeps the record of round ", e.record.round(), ": ", Weights(e.record));
+  }
+  std::string Words(const Accept&) const { return "answers: done"; }
+  std::string Words(const Refuse& e) const {
+    return absl::StrCat("answers: refused, ", Refusal::Code_Name(e.refusal.code()));
+  }
+  std::string Words(const Announce&) const {
+    std::string words = absl::StrCat("tells every site: ", RoundEvent::Phase_Name(state().phase()),
+                                     ", round ", state().current().round());
+    if (state().deadline_unix_ms() != 0 && state().phase() == RoundEvent::OPEN) {
+      absl::StrAppend(&words, ", until ", state().deadline_unix_ms() / 1000, " s");
+    }
+    return words;
+  }
+  std::string Words(const SaveSoon&) const { return "saves soon who is connected"; }
+  std::string Words(const RunOuterStep& e) const {
+    return absl::StrCat("runs the outer step of round ", e.record.round(), ": ", Weights(e.record),
+                        " on version ", e.base.version());
+  }
+  std::string Words(const Evaluate& e) const {
+    return absl::StrCat("asks for the evaluation of version ", e.candidate.version());
+  }
+  std::string Words(const PublishRelease& e) const {
+    return absl::StrCat("publishes version ", e.version, " (", e.digest, ")");
+  }
+  std::string Words(const RemoveUnneeded&) const { return "removes what is not needed any more"; }
+
+  RunManifest manifest_;
+  Membership membership_;
+  std::unique_ptr<RoundMachine> machine_;
+  int sessions_ = 0;
+};
+
+}  // namespace
+}  // namespace weft
+
+int main(int argc, char** argv) {
+  return weft::testing::RunScenarios(argc, argv, "coordinator",
+                                     [] { return std::make_unique<weft::RoundPlayer>(); });
+}
