@@ -66,7 +66,15 @@ class RoundPlayer : public testing::Player {
   Lines Step(const Event& event) {
     Lines lines;
     for (const Effect& effect : machine_->Step(event)) {
+      // Of no meaning for a rule.
+      if (std::holds_alternative<SaveSoon>(effect)) continue;
       lines.push_back(std::visit([this](const auto& e) { return Words(e); }, effect));
+    }
+    // Every watcher is told what is there in the end.
+    const std::string tells = Words(Announce{});
+    if (std::count(lines.begin(), lines.end(), tells) > 0) {
+      lines.erase(std::remove(lines.begin(), lines.end(), tells), lines.end());
+      lines.push_back(tells);
     }
     return lines;
   }
@@ -90,6 +98,15 @@ class RoundPlayer : public testing::Player {
              lines.push_back(std::move(line));
            }
            return lines;
+         }},
+        {R"((\w+(?:, \w+)+) join)",
+         [this](const std::smatch& m) {
+           Lines last;  // the others' are in the first script
+           const std::string names = m[1];
+           for (const absl::string_view name : absl::StrSplit(names, ", ")) {
+             last = Play(absl::StrCat(name, " joins"));
+           }
+           return last;
          }},
         {R"((\w+) comes back)",
          [this](const std::smatch& m) {
@@ -193,7 +210,7 @@ class RoundPlayer : public testing::Player {
     }
     return words;
   }
-  std::string Words(const SaveSoon&) const { return "saves soon who is connected"; }
+  std::string Words(const SaveSoon&) const { return "saves soon"; }
   std::string Words(const RunOuterStep& e) const {
     return absl::StrCat("runs the outer step of round ", e.record.round(), ": ", Weights(e.record),
                         " on version ", e.base.version());
