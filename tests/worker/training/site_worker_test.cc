@@ -145,6 +145,28 @@ TEST_F(SiteWorkerTest, ANewerOrderOvertakesTheRoundInTraining) {
   EXPECT_THAT(Text(log), HasSubstr("abandons the round"));
 }
 
+TEST_F(SiteWorkerTest, WhenTimeIsUpItEndsTheRoundWithWhatItHasDone) {
+  const SiteDirectory site = *SiteDirectory::Open(folder_ / "site");
+  const std::string log = folder_ / "worker.log";
+  Worker worker(RunArguments("site"), log);
+  RoundOrder order = TinyOrder(0, 1000000);
+  Order(site, order, 1);
+  ASSERT_TRUE(Eventually([&] { return Lines(site.training_log()) > 5; })) << Text(log);
+  EXPECT_FALSE(HasResult(site, 0));
+  order.set_steps_enough(3);
+  Order(site, order, 1);
+  ASSERT_TRUE(Eventually([&] { return HasResult(site, 0); })) << Text(log);
+  const RoundResult result = **site.ResultOf(0);
+  EXPECT_GE(result.inner_steps(), 5u);
+  EXPECT_LT(result.inner_steps(), 1000000u);
+  EXPECT_EQ(result.token_count(), uint64_t{result.inner_steps()} * order.training().batch_size() *
+                                      order.training().sequence_length());
+  EXPECT_GT(result.last_loss(), 0);
+  EXPECT_THAT(Text(log), HasSubstr("time is up"));
+  Order(site, TinyOrder(1, 10), 2);  // and goes on
+  ASSERT_TRUE(Eventually([&] { return HasResult(site, 1); })) << Text(log);
+}
+
 TEST_F(SiteWorkerTest, ASecondWorkerStepsBack) {
   const SiteDirectory site = *SiteDirectory::Open(folder_ / "site");
   Worker first(RunArguments("site"), folder_ / "first.log");
