@@ -124,6 +124,25 @@ TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
       {[](RunManifest* m) { m->mutable_rounds()->set_round_seconds_max(0); }, "round_seconds_max"},
       {[](RunManifest* m) { m->mutable_rounds()->set_update_norm_max(-1); }, "update_norm_max"},
       {[](RunManifest* m) { m->mutable_rounds()->set_publish_every(0); }, "publish_every"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_without_quorum("wait"); },
+       "rounds.without_quorum is 'wait'; allowed: extend, abandon"},
+      {[](RunManifest* m) {
+         m->mutable_rounds()->set_without_quorum("abandon");
+         m->mutable_rounds()->set_extensions_max(2);
+       },
+       "leave one of them out"},
+      {[=](RunManifest* m) { m->mutable_rounds()->set_norm_factor_max(nan); }, "norm_factor_max"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_late("ignore"); },
+       "rounds.late is 'ignore'; allowed: refuse, carry"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_late_discount(1); }, "belong to late: carry"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_late_staleness_max(17); }, "0 to 16 versions"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_inner_steps_min(21); },
+       "inner_steps_min is 21; allowed: 0 (all of them) to inner_steps, 20"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_upload_seconds(1u << 31); }, "upload_seconds"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_evaluation_seconds_max(1u << 31); },
+       "evaluation_seconds_max"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_evaluation_missing("halt"); },
+       "allowed: accept, refuse"},
       {[](RunManifest* m) { m->mutable_training()->set_batch_size(0); }, "training.batch_size"},
       {[](RunManifest* m) { m->mutable_training()->set_sequence_length(65); },
        "training.sequence_length is 65; allowed: 8 to the model's context_length, 64"},
@@ -167,6 +186,26 @@ TEST_F(ManifestTest, WordsSayWhatLeavesASite) {
   std::string grouped = absl::StrCat(bytes);
   grouped.insert(grouped.size() - 3, 1, ',');
   EXPECT_THAT(DescribeManifest(run), HasSubstr(grouped + " bytes"));
+}
+
+TEST_F(ManifestTest, WordsSayWhatHappensWhenARoundGoesWrong) {
+  NewManifestOptions options = Options();
+  EXPECT_THAT(DescribeManifest(*NewManifest(options)), HasSubstr("a late contribution is refused"));
+  EXPECT_THAT(DescribeManifest(*NewManifest(options)), HasSubstr("without an evaluation"));
+  options.without_quorum = "extend";
+  options.extensions_max = 2;
+  options.late = "carry";
+  options.norm_factor_max = 4;
+  options.inner_steps_min = 5;
+  options.evaluation_seconds = 60;
+  const RunManifest run = *NewManifest(options);
+  EXPECT_TRUE(CheckManifest(run).ok()) << CheckManifest(run);
+  for (const char* words :
+       {"is extended 2 times, then abandoned", "at most 1 versions old, 1/(1+age)^0.5 as much",
+        "a factor of 4 of the median", "a slow site may do 5 steps", "waits 60 s",
+        "without a word is refused"}) {
+    EXPECT_THAT(DescribeManifest(run), HasSubstr(words));
+  }
 }
 
 TEST_F(ManifestTest, LoadsOnlyWhatEnoughAuthoritiesSigned) {
