@@ -55,6 +55,17 @@ class ManifestTest : public ::testing::Test {
     consensus_ = ToHex(*WriteVector(blobs, header, vector.span(), {}));
   }
 
+  using Change = std::function<void(RunManifest*)>;
+  // Each change of a good manifest is refused with these words.
+  void ExpectNamed(const std::vector<std::pair<Change, std::string>>& cases) const {
+    const RunManifest good = *NewManifest(Options());
+    for (const auto& [change, words] : cases) {
+      RunManifest changed = good;
+      change(&changed);
+      EXPECT_THAT(CheckManifest(changed).ToString(), HasSubstr(words));
+    }
+  }
+
   std::string Path(absl::string_view name) const { return folder_ / std::string(name); }
   NewManifestOptions Options() const {
     NewManifestOptions options;
@@ -83,7 +94,6 @@ TEST_F(ManifestTest, NewManifestsOfEveryPresetAreAllowed) {
 }
 
 TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
-  using Change = std::function<void(RunManifest*)>;
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<std::pair<Change, std::string>> cases = {
       {[](RunManifest* m) { m->set_protocol_version(2); }, "protocol_version is 2; allowed: 1"},
@@ -124,6 +134,28 @@ TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
       {[](RunManifest* m) { m->mutable_rounds()->set_round_seconds_max(0); }, "round_seconds_max"},
       {[](RunManifest* m) { m->mutable_rounds()->set_update_norm_max(-1); }, "update_norm_max"},
       {[](RunManifest* m) { m->mutable_rounds()->set_publish_every(0); }, "publish_every"},
+      {[](RunManifest* m) { m->mutable_training()->set_batch_size(0); }, "training.batch_size"},
+      {[](RunManifest* m) { m->mutable_training()->set_sequence_length(65); },
+       "training.sequence_length is 65; allowed: 8 to the model's context_length, 64"},
+      {[](RunManifest* m) { m->mutable_training()->set_learning_rate(0); }, "learning_rate is 0"},
+      {[](RunManifest* m) { m->mutable_training()->set_learning_rate_min(1); },
+       "learning_rate_min is 1"},
+      {[](RunManifest* m) { m->mutable_training()->set_warmup_steps(161); }, "warmup_steps is 161"},
+      {[](RunManifest* m) { m->mutable_training()->set_weight_decay(2); }, "weight_decay is 2"},
+      {[](RunManifest* m) { m->mutable_training()->set_beta1(1); }, "beta1 is 1"},
+      {[](RunManifest* m) { m->mutable_training()->set_beta2(1); }, "beta2 is 1"},
+      {[](RunManifest* m) { m->mutable_training()->set_epsilon(0); }, "epsilon is 0"},
+      {[=](RunManifest* m) { m->mutable_training()->set_gradient_clip(nan); }, "gradient_clip"},
+      {[](RunManifest* m) { m->mutable_encodings()->set_up("delta_int2"); },
+       "encodings.up is 'delta_int2'; allowed: parameters_fp32, delta_bf16"},
+      {[](RunManifest* m) { m->mutable_encodings()->set_down(""); }, "encodings.down is ''"},
+  };
+  ExpectNamed(cases);
+}
+
+TEST_F(ManifestTest, EveryPolicyThatIsNotAllowedIsNamed) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  ExpectNamed({
       {[](RunManifest* m) { m->mutable_rounds()->set_without_quorum("wait"); },
        "rounds.without_quorum is 'wait'; allowed: extend, abandon"},
       {[](RunManifest* m) {
@@ -143,28 +175,7 @@ TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
        "evaluation_seconds_max"},
       {[](RunManifest* m) { m->mutable_rounds()->set_evaluation_missing("halt"); },
        "allowed: accept, refuse"},
-      {[](RunManifest* m) { m->mutable_training()->set_batch_size(0); }, "training.batch_size"},
-      {[](RunManifest* m) { m->mutable_training()->set_sequence_length(65); },
-       "training.sequence_length is 65; allowed: 8 to the model's context_length, 64"},
-      {[](RunManifest* m) { m->mutable_training()->set_learning_rate(0); }, "learning_rate is 0"},
-      {[](RunManifest* m) { m->mutable_training()->set_learning_rate_min(1); },
-       "learning_rate_min is 1"},
-      {[](RunManifest* m) { m->mutable_training()->set_warmup_steps(161); }, "warmup_steps is 161"},
-      {[](RunManifest* m) { m->mutable_training()->set_weight_decay(2); }, "weight_decay is 2"},
-      {[](RunManifest* m) { m->mutable_training()->set_beta1(1); }, "beta1 is 1"},
-      {[](RunManifest* m) { m->mutable_training()->set_beta2(1); }, "beta2 is 1"},
-      {[](RunManifest* m) { m->mutable_training()->set_epsilon(0); }, "epsilon is 0"},
-      {[=](RunManifest* m) { m->mutable_training()->set_gradient_clip(nan); }, "gradient_clip"},
-      {[](RunManifest* m) { m->mutable_encodings()->set_up("delta_int2"); },
-       "encodings.up is 'delta_int2'; allowed: parameters_fp32, delta_bf16"},
-      {[](RunManifest* m) { m->mutable_encodings()->set_down(""); }, "encodings.down is ''"},
-  };
-  const RunManifest good = *NewManifest(Options());
-  for (const auto& [change, words] : cases) {
-    RunManifest changed = good;
-    change(&changed);
-    EXPECT_THAT(CheckManifest(changed).ToString(), HasSubstr(words));
-  }
+  });
 }
 
 TEST_F(ManifestTest, SeveralProblemsAreToldAtOnce) {
