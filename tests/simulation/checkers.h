@@ -1,0 +1,95 @@
+// What must hold at every step of a federation, checked by one who sees everything: the parts of
+// the simulation tell what they did, and the first thing that is wrong is kept.
+//
+//   one_contribution    at most one contribution of a site for a base is sent, and stored
+//   counts_once         what is stored is included exactly once, or excluded with a reason
+//   recompute           the consensus is what plain loops make of the included contributions
+//   never_back          epochs, rounds and versions only grow, at the coordinator and at each gate
+//   trains_committed    a worker trains only from a consensus that the coordinator has committed
+//   receipts            a receipt is durable before it is sent, and its site is not asked again
+//   durable_first       what is told or sent was written before; a restart finds the last write
+//   admission           what is stored is finite, within the norm and from its round's base
+//   site_ends           a gate ends only for reasons that the faults explain
+//   progress            when the faults stop, the run finishes in bounded time
+//
+// Belongs to one thread.
+#ifndef WEFT_TESTS_SIMULATION_CHECKERS_H_
+#define WEFT_TESTS_SIMULATION_CHECKERS_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "coordinator/core/round_machine.h"
+#include "tests/simulation/messages.h"
+#include "tests/simulation/recompute.h"
+#include "tests/simulation/scenario.h"
+#include "worker/core/gate_state.pb.h"
+
+namespace weft::simulation {
+
+struct Violation {
+  std::string checker;
+  std::string words;
+};
+
+class Checkers {
+ public:
+  explicit Checkers(const Scenario& scenario);
+
+  bool violated() const { return !violation_.checker.empty(); }
+  const Violation& violation() const { return violation_; }
+  void Violated(absl::string_view checker, std::string words);
+
+  // The coordinator. A transition has become durable.
+  void Committed(const RoundState& state, const std::string& bytes,
+                 absl::Span<const Effect> effects);
+  // A process begins from these bytes.
+  void Loaded(const std::string& state);
+  void Told(const std::string& site, const RoundEvent& event);
+  void Answered(const PushCall& call, const PushReply& reply);
+
+  // The sites. `durable`: the gate's state on its disk; null for a hostile site.
+  void Sent(const std::string& site, const PushCall& call, const GateState* durable);
+  void TrainingBegan(const std::string& site, const std::string& base_digest);
+  void GateCommitted(const std::string& site, const GateState& state);
+  void GateEnded(const std::string& site, const std::string& reason, bool finished);
+  void SiteRevoked(const std::string& site) { revoked_.insert(site); }
+
+  const std::vector<PlainConsensus>& versions() const { return versions_; }
+
+ private:
+  using SiteAndVersion = std::pair<std::string, uint64_t>;
+  struct SentContribution {
+    Contribution contribution;
+    std::string blob;
+  };
+
+  void CheckNeverBack(const RoundState& state);
+  void CheckStored(const RoundState& state);
+  void OnReceipt(const Receipt& receipt);
+  void OnRound(const RoundState& state, const RoundRecord& record);
+  void CheckCounted(const RoundRecord& record);
+
+  const Scenario& scenario_;
+  Violation violation_;
+  std::vector<PlainConsensus> versions_;
+  std::string committed_;  // the last durable state's bytes
+  // What that state says.
+  uint64_t epoch_ = 0, round_ = 0, version_ = 0;
+  RoundEvent::Phase phase_ = RoundEvent::FORMING;
+  std::map<SiteAndVersion, std::string> receipts_;  // digest
+  std::set<SiteAndVersion> excluded_;
+  std::map<std::pair<std::string, std::string>, std::string> sent_for_base_;
+  std::map<std::pair<std::string, std::string>, SentContribution> sent_;  // by site and digest
+  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;  // epoch, round
+  std::set<std::string> revoked_;
+};
+
+}  // namespace weft::simulation
+
+#endif  // WEFT_TESTS_SIMULATION_CHECKERS_H_

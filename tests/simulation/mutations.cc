@@ -1,0 +1,148 @@
+#include <algorithm>
+
+#include "tests/simulation/mutation.h"
+
+namespace weft::simulation {
+namespace {
+
+template <typename Wanted>
+void EraseEffects(std::vector<Effect>* effects) {
+  effects->erase(std::remove_if(effects->begin(), effects->end(),
+                                [](const Effect& e) { return std::holds_alternative<Wanted>(e); }),
+                 effects->end());
+}
+
+void ForEachOuterStep(std::vector<Effect>* effects, const std::function<void(RunOuterStep*)>& f) {
+  for (Effect& effect : *effects) {
+    if (auto* step = std::get_if<RunOuterStep>(&effect)) f(step);
+  }
+}
+
+Mutation Named(std::string name, std::string what, std::string caught_by) {
+  Mutation mutation;
+  mutation.name = std::move(name);
+  mutation.what = std::move(what);
+  mutation.caught_by = std::move(caught_by);
+  return mutation;
+}
+
+std::vector<Mutation> MakeCoordinatorMutations() {
+  std::vector<Mutation> all;
+  const auto add = [&all](std::string name, std::string what, std::string caught_by) -> Mutation& {
+    return all.emplace_back(Named(std::move(name), std::move(what), std::move(caught_by)));
+  };
+  add("unsynced_commit", "the coordinator's batch is not synced", "durable_first").commit_sync =
+      Sync::kNo;
+  add("effects_before_commit", "effects are performed before the state is written",
+      "durable_first")
+      .effects_before_commit = true;
+  add("forgets_receipts", "receipts are not kept", "receipts").effects = [](auto* effects) {
+    EraseEffects<KeepReceipt>(effects);
+  };
+  add("asks_again", "a site is told that its contribution is not stored", "receipts").told =
+      [](RoundEvent* event) { event->set_contribution_stored(false); };
+  add("counts_twice", "the last contribution enters the mean twice", "recompute").effects =
+      [](auto* effects) {
+        ForEachOuterStep(effects, [](RunOuterStep* step) {
+          *step->record.add_contributions() = *step->record.contributions().rbegin();
+        });
+      };
+  add("leaves_one_out", "the last contribution does not enter the mean", "recompute").effects =
+      [](auto* effects) {
+        ForEachOuterStep(effects, [](RunOuterStep* step) {
+          if (step->record.contributions_size() > 1) {
+            step->record.mutable_contributions()->RemoveLast();
+          }
+        });
+      };
+  add("equal_weights", "the membership's weights are not used", "recompute").effects =
+      [](auto* effects) {
+        ForEachOuterStep(effects, [](RunOuterStep* step) {
+          const double equal = 1.0 / step->record.contributions_size();
+          for (auto& c : *step->record.mutable_contributions()) c.set_weight(equal);
+        });
+      };
+  add("drops_from_record", "a round's record leaves out what is stored", "counts_once").effects =
+      [](auto* effects) {
+        for (Effect& effect : *effects) {
+          auto* keep = std::get_if<KeepRound>(&effect);
+          if (keep != nullptr) keep->record.mutable_contributions()->RemoveLast();
+        }
+      };
+  add("second_replaces", "another contribution for the same base takes the first one's place",
+      "one_contribution")
+      .tamper = [](const Event& event, RoundState* state) {
+    const auto* arrived = std::get_if<ContributionArrived>(&event);
+    if (arrived == nullptr) return false;
+    auto* stored = state->mutable_current()->mutable_contributions();
+    const auto old = std::find_if(stored->begin(), stored->end(), [&](const auto& c) {
+      return c.site() == arrived->contribution.site() &&
+             c.digest() != arrived->contribution.digest();
+    });
+    if (old == stored->end()) return false;
+    stored->erase(old);
+    return true;
+  };
+  all.back().checks_contributions = false;
+  add("unchecked_base", "contributions from another base are taken", "admission")
+      .checks_contributions = false;
+  add("unchecked_numbers", "contributions are not looked at for what is not finite, or far away",
+      "admission")
+      .checks_bytes = false;
+  add("momentum_in_place", "the outer step overwrites the momentum that is in force", "recompute")
+      .changes_momentum_in_place = true;
+  add("loses_outer_state", "a restart forgets momentum and residual", "recompute").loaded =
+      [](RoundState* state) {
+        state->mutable_consensus()->clear_momentum_digest();
+        state->mutable_consensus()->clear_residual_digest();
+      };
+  add("round_goes_back", "a restart opens the round before", "never_back").loaded =
+      [](RoundState* state) {
+        RoundRecord* round = state->mutable_current();
+        if (round->round() > 0) round->set_round(round->round() - 1);
+      };
+  add("lost_outer_step", "a restart does not run the outer step that was under way", "progress")
+      .effects = [](auto* effects) {
+    const bool started = std::any_of(effects->begin(), effects->end(), [](const Effect& e) {
+      const auto* record = std::get_if<Record>(&e);
+      return record != nullptr && record->decision.code() == Decision::COORDINATOR_STARTED;
+    });
+    if (started) EraseEffects<RunOuterStep>(effects);
+  };
+  add("no_deadline", "time does not pass for the round machine", "progress").swallow =
+      [](const Event& event) { return std::holds_alternative<TimeAdvanced>(event); };
+  add("forgets_sessions", "a restart forgets who holds a session", "site_ends").loaded =
+      [](RoundState* state) { state->clear_sites(); };
+  return all;
+}
+
+std::vector<Mutation> MakeMutations() {
+  std::vector<Mutation> all = MakeCoordinatorMutations();
+  all.push_back(Named("gate_persists_late", "a gate writes its state after its effects",
+                      "durable_first"));
+  all.back().gate_persists_late = true;
+  all.push_back(
+      Named("unverified_base", "a site trains from a base without hashing it", "trains_committed"));
+  all.back().verifies_base = false;
+  all.push_back(Named("forgets_contribution",
+                      "a gate that starts again lets its worker train the round anew",
+                      "one_contribution"));
+  all.back().forgets_contribution = true;
+  return all;
+}
+
+}  // namespace
+
+absl::Span<const Mutation> Mutations() {
+  static const std::vector<Mutation>* const all = new std::vector<Mutation>(MakeMutations());
+  return *all;
+}
+
+const Mutation* FindMutation(const std::string& name) {
+  for (const Mutation& mutation : Mutations()) {
+    if (mutation.name == name) return &mutation;
+  }
+  return nullptr;
+}
+
+}  // namespace weft::simulation

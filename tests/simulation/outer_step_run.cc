@@ -1,0 +1,128 @@
+#include "tests/simulation/outer_step_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "proto/check.h"
+
+namespace weft::simulation {
+
+std::string VectorFile(const std::string& digest) { return "vector/" + digest; }
+std::string ContributionFile(uint64_t round, const std::string& digest) {
+  return absl::StrFormat("contribution/%06d/", round) + digest;
+}
+
+OuterStepRun::OuterStepRun(const Scenario& scenario, const Mutation& mutation, SimulatedDisk* disk,
+                           RunOuterStep step)
+    : scenario_(scenario),
+      mutation_(mutation),
+      disk_(disk),
+      step_(std::move(step)),
+      aggregator_(*MakeAggregator(scenario.manifest.consensus().combine())),
+      update_(*MakeOuterUpdate(scenario.manifest.consensus().outer())) {}
+
+bool OuterStepRun::ReadState(const std::string& digest, Vector* state) {
+  state->assign(scenario_.elements, 0.0f);
+  if (digest.empty()) return true;
+  const std::string* blob = disk_->Read(VectorFile(digest));
+  if (blob == nullptr) return false;
+  absl::StatusOr<Vector> vector =
+      DecodeBlob(Encoding::kParametersFp32, *blob, scenario_.elements, {}, "");
+  if (!vector.ok()) return false;
+  *state = *std::move(vector);
+  return true;
+}
+
+bool OuterStepRun::Open() {
+  const ConsensusVersion& base = step_.base;
+  if (!ReadState(base.digest(), &z_) || !ReadState(base.momentum_digest(), &momentum_) ||
+      !ReadState(base.residual_digest(), &residual_)) {
+    return false;
+  }
+  for (const StoredContribution& stored : step_.record.contributions()) {
+    const std::string* blob = disk_->Read(ContributionFile(round(), stored.digest()));
+    if (blob == nullptr) return false;
+    absl::StatusOr<Vector> x =
+        DecodeBlob(scenario_.up, *blob, scenario_.elements, z_, base.digest());
+    if (!x.ok()) {
+      problem_ = std::string(x.status().message());
+      return true;
+    }
+    x_.push_back(*std::move(x));
+    weights_.push_back(stored.weight());
+  }
+  next_.resize(scenario_.elements);
+  return true;
+}
+
+bool OuterStepRun::StepBlock() {
+  const uint64_t count = std::min(scenario_.block_elements, scenario_.elements - begin_);
+  std::vector<absl::Span<const float>> blocks;
+  for (const Vector& x : x_) blocks.push_back(absl::MakeConstSpan(x).subspan(begin_, count));
+  std::vector<double> combined(count), target(count);
+  aggregator_->Combine(blocks, weights_, absl::MakeSpan(combined));
+  absl::Span<float> momentum;
+  if (update_->has_momentum()) momentum = absl::MakeSpan(momentum_).subspan(begin_, count);
+  const absl::Span<const float> z = absl::MakeConstSpan(z_).subspan(begin_, count);
+  update_->Step(z, combined, momentum, absl::MakeSpan(target));
+  for (uint64_t i = 0; i < count; ++i) {
+    if (IsDelta(scenario_.down)) target[i] += residual_[begin_ + i];
+    next_[begin_ + i] = static_cast<float>(target[i]);
+  }
+  const absl::Span<float> next = absl::MakeSpan(next_).subspan(begin_, count);
+  if (IsDelta(scenario_.down)) {
+    std::string delta;
+    const absl::Status status = EncodeElements(scenario_.down, next, z, begin_, &delta);
+    if (status.ok()) WEFT_CHECK(DecodeElements(scenario_.down, delta, z, begin_, next).ok());
+    if (!status.ok()) problem_ = std::string(status.message());
+    for (uint64_t i = 0; i < count; ++i) {
+      residual_[begin_ + i] = static_cast<float>(target[i] - next[i]);
+    }
+  }
+  for (const float value : next) {
+    if (!std::isfinite(value)) problem_ = "an element of the consensus is not finite";
+  }
+  begin_ += count;
+  // The mutation: the momentum of the version that is still in force is overwritten.
+  if (mutation_.changes_momentum_in_place && !step_.base.momentum_digest().empty()) {
+    const auto blob = EncodeBlob(Encoding::kParametersFp32, momentum_, {}, "");
+    if (blob.ok()) disk_->Write({{VectorFile(step_.base.momentum_digest()), *blob}}, Sync::kYes);
+  }
+  disk_->Write({{absl::StrCat("temporary/", round()), std::string(begin_, 'b')}}, Sync::kNo);
+  return begin_ == scenario_.elements;
+}
+
+void OuterStepRun::Encode(std::vector<Output>* outputs) {
+  const auto whole = [](const Vector& x) {
+    return *EncodeBlob(Encoding::kParametersFp32, x, {}, "");
+  };
+  outputs->push_back({whole(next_), result_.mutable_digest()});
+  if (update_->has_momentum()) outputs->push_back({whole(momentum_), result_.mutable_momentum_digest()});
+  if (!IsDelta(scenario_.down)) return;
+  outputs->push_back({whole(residual_), result_.mutable_residual_digest()});
+  outputs->push_back({*EncodeBlob(scenario_.down, next_, z_, step_.base.digest()),
+                      result_.mutable_delta_digest()});
+  result_.set_delta_bytes(outputs->back().blob.size());
+  result_.set_delta_base_digest(step_.base.digest());
+}
+
+std::optional<bool> OuterStepRun::CommitNext() {
+  if (!encoded_) {
+    result_.set_version(step_.base.version() + 1);
+    result_.set_bytes(EncodedBytes(Encoding::kParametersFp32, scenario_.elements));
+    Encode(&outputs_);
+    encoded_ = true;
+  }
+  if (outputs_.empty()) return true;
+  Output output = std::move(outputs_.back());
+  outputs_.pop_back();
+  *output.digest = DigestOf(output.blob);
+  if (!disk_->Write({{VectorFile(*output.digest), std::move(output.blob)}}, Sync::kYes).ok) {
+    return std::nullopt;
+  }
+  return outputs_.empty();
+}
+
+}  // namespace weft::simulation

@@ -1,0 +1,292 @@
+// The driver's half: events, commits, effects, watchers. The calls are in coordinator_calls.cc.
+#include "tests/simulation/simulated_coordinator.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/round_view.h"
+#include "proto/check.h"
+
+namespace weft::simulation {
+namespace {
+
+constexpr int64_t kTickMs = 500;
+constexpr int64_t kBlockMs = 20;
+constexpr int64_t kRestartMsMax = 8000;
+
+std::string ReceiptFile(const Receipt& receipt) {
+  return absl::StrCat("receipt/", receipt.site(), "/", receipt.base_version());
+}
+
+}  // namespace
+
+SimulatedCoordinator::SimulatedCoordinator(World* world)
+    : Process(world), disk_(&world->faults, Mix(world->scenario.seed ^ 0xc0)) {
+  const Scenario& scenario = world->scenario;
+  shape_ = {Layout(), manifest().encodings().up(), EncodedBytes(scenario.up, scenario.elements)};
+  const PlainConsensus& initial = world->checkers.versions().front();
+  ConsensusVersion consensus;
+  consensus.set_digest(initial.digest);
+  std::string blob = *EncodeBlob(Encoding::kParametersFp32, initial.z, {}, "");
+  consensus.set_bytes(blob.size());
+  const RoundState state =
+      RoundMachine::InitialState(manifest(), scenario.membership, consensus);
+  // Of init, which is done again when it fails.
+  while (!disk_.Write({{"state", state.SerializeAsString()}, {VectorFile(initial.digest), blob}},
+                      Sync::kYes)
+              .ok) {
+  }
+  world->checkers.Committed(state, state.SerializeAsString(), {});
+}
+
+RoundState SimulatedCoordinator::DurableState() const {
+  RoundState state;
+  WEFT_CHECK(state.ParseFromString(*disk_.ReadDurable("state")));
+  return state;
+}
+
+int64_t SimulatedCoordinator::UnixMs() const {
+  return world_->scenario.start_unix_ms + world_->scheduler.now_ms() + clock_offset_ms_;
+}
+
+void SimulatedCoordinator::Start() {
+  if (up()) return;
+  Begin();
+  const std::string& bytes = *disk_.Read("state");
+  world_->checkers.Loaded(bytes);
+  RoundState state;
+  WEFT_CHECK(state.ParseFromString(bytes));
+  if (take_over_) state.set_coordinator_epoch(state.coordinator_epoch() + 1);
+  take_over_ = false;
+  world_->mutation.loaded(&state);
+  world_->Trace("coordinator", "starts: ", state.reason());
+  if (disk_.Read(VectorFile(state.consensus().digest())) == nullptr) {
+    return world_->checkers.Violated("durable_first", "the state names a consensus that is gone");
+  }
+  machine_ = std::make_unique<RoundMachine>(manifest(), std::move(state));
+  if (!Handle(CoordinatorStarted{})) return;
+  After(kTickMs, [this] { Tick(); });
+}
+
+void SimulatedCoordinator::Crash(absl::string_view why) {
+  if (!up()) return;
+  world_->Trace("coordinator", "crashes: ", why);
+  End();
+  disk_.Crash();
+  machine_.reset();
+  outer_step_.reset();
+  flush_is_due_ = false;
+  for (const auto& [stream, watch] : watches_) {
+    world_->network.Close(stream);
+    world_->network.Send(watch.site, [world = world_, site = watch.site] {
+      world->sites[static_cast<size_t>(site)]->ConnectionReset();
+    });
+  }
+  watches_.clear();
+  // Somebody, or systemd, starts it again.
+  world_->scheduler.After(world_->random.Between(10, kRestartMsMax), [this] { Start(); });
+}
+
+bool SimulatedCoordinator::CrashesHere(absl::string_view where) {
+  if (!world_->faults.Happens(Fault::kCrashInStep)) return false;
+  Crash(where);
+  return true;
+}
+
+void SimulatedCoordinator::Fail(absl::string_view what) {
+  world_->Trace("coordinator", "fails: ", what);
+  Crash(what);
+}
+
+void SimulatedCoordinator::Tick() {
+  if (!Handle(TimeAdvanced{UnixMs()})) return;
+  if (world_->scheduler.now_ms() % world_->scenario.heartbeat_ms < kTickMs) Flush();
+  if (up()) After(kTickMs, [this] { Tick(); });
+}
+
+SimulatedCoordinator::Outcome SimulatedCoordinator::Handle(Event event) {
+  if (!up()) return std::nullopt;
+  if (!std::holds_alternative<TimeAdvanced>(event) && !Handle(TimeAdvanced{UnixMs()})) {
+    return std::nullopt;
+  }
+  if (world_->mutation.swallow(event)) return std::vector<Effect>();
+  RoundState changed;
+  if (!world_->mutation.name.empty()) changed = machine_->state();
+  if (world_->mutation.tamper(event, &changed)) {
+    machine_ = std::make_unique<RoundMachine>(manifest(), std::move(changed));
+  }
+  std::vector<Effect> effects = machine_->Step(event);
+  world_->mutation.effects(&effects);
+  if (!Apply(effects)) return std::nullopt;
+  return effects;
+}
+
+bool SimulatedCoordinator::Apply(std::vector<Effect> effects) {
+  if (effects.empty()) return true;
+  if (world_->mutation.effects_before_commit && !Perform(effects)) return false;
+  if (CrashesHere("before a commit") || !Commit(effects) || CrashesHere("after a commit")) {
+    return false;
+  }
+  return world_->mutation.effects_before_commit || Perform(effects);
+}
+
+bool SimulatedCoordinator::Commit(const std::vector<Effect>& effects) {
+  Batch batch;
+  const std::string bytes = machine_->state().SerializeAsString();
+  batch.push_back({"state", bytes});
+  for (const Effect& effect : effects) {
+    if (const auto* receipt = std::get_if<KeepReceipt>(&effect)) {
+      batch.push_back({ReceiptFile(receipt->receipt), receipt->receipt.SerializeAsString()});
+    } else if (const auto* record = std::get_if<Record>(&effect)) {
+      const Decision& decision = record->decision;
+      world_->Trace("coordinator", Decision::Code_Name(decision.code()), " ", decision.site(), ": ",
+                    decision.reason());
+    }
+  }
+  const SimulatedDisk::Written written =
+      disk_.Write(std::move(batch), world_->mutation.commit_sync);
+  if (written.durable) world_->checkers.Committed(machine_->state(), bytes, effects);
+  if (!written.ok) Fail("a commit failed");
+  return written.ok;
+}
+
+bool SimulatedCoordinator::Perform(const std::vector<Effect>& effects) {
+  for (const Effect& effect : effects) {
+    if (CrashesHere("between two effects")) return false;
+    Do(effect);
+    if (!up()) return false;
+  }
+  return true;
+}
+
+void SimulatedCoordinator::Do(const Effect& effect) {
+  if (std::holds_alternative<Announce>(effect)) {
+    // The mutation's word is out at once; ours waits for the next that is to be told.
+    if (world_->mutation.effects_before_commit) return Flush();
+    FlushSoon();
+  } else if (const auto* step = std::get_if<RunOuterStep>(&effect)) {
+    outer_step_ =
+        std::make_unique<OuterStepRun>(world_->scenario, world_->mutation, &disk_, *step);
+    if (!outer_step_->Open()) return Fail("an outer step's input cannot be read");
+    After(kBlockMs, [this] { RunBlock(); });
+  } else if (const auto* publish = std::get_if<PublishRelease>(&effect)) {
+    After(world_->random.Between(10, 500), [this, version = publish->version] {
+      const std::string file = absl::StrCat("release/", version);
+      if (!disk_.Write({{file, "published"}}, Sync::kYes).ok) return Fail("a release failed");
+      Handle(ReleasePublished{version});
+    });
+  } else if (std::holds_alternative<weft::RemoveUnneeded>(effect)) {
+    RemoveUnneeded();
+  }
+}
+
+void SimulatedCoordinator::RunBlock() {
+  if (!outer_step_->problem().empty()) {
+    Handle(OuterStepFailed{outer_step_->round(), outer_step_->problem()});
+    return;
+  }
+  if (CrashesHere("inside an outer step")) return;
+  if (!outer_step_->StepBlock() || !outer_step_->problem().empty()) {
+    return After(kBlockMs, [this] { RunBlock(); });
+  }
+  for (std::optional<bool> all = false; !*all;) {
+    if (CrashesHere("between two results of an outer step")) return;
+    all = outer_step_->CommitNext();
+    if (!all.has_value()) return Fail("a result of an outer step cannot be written");
+  }
+  const std::unique_ptr<OuterStepRun> done = std::move(outer_step_);
+  Handle(OuterStepDone{done->round(), done->result()});
+}
+
+void SimulatedCoordinator::RemoveUnneeded() {
+  if (outer_step_ != nullptr) return;
+  const RoundState& state = machine_->state();
+  const ConsensusVersion& consensus = state.consensus();
+  std::set<std::string> needed = {
+      VectorFile(consensus.digest()), VectorFile(consensus.delta_digest()),
+      VectorFile(consensus.momentum_digest()), VectorFile(consensus.residual_digest())};
+  for (const PendingRelease& release : state.releases()) {
+    needed.insert(VectorFile(release.digest()));
+  }
+  for (const std::string& file : disk_.List("vector/")) {
+    if (needed.count(file) == 0) disk_.RemoveFile(file);
+  }
+  const std::string current = ContributionFile(state.current().round(), "");
+  for (const std::string& file : disk_.List("contribution/")) {
+    if (file < current) disk_.RemoveFile(file);
+  }
+}
+
+void SimulatedCoordinator::OpenWatch(int site, const MessageContext& context, uint64_t stream) {
+  if (!up()) return;
+  watches_[stream] = {site, context};
+  if (!IsRefused(CheckCaller(site, context, true)) &&
+      !Handle(SiteResumed{SiteName(site), context.session_id()})) {
+    return;
+  }
+  Tell(stream);
+}
+
+void SimulatedCoordinator::WatchEnded(uint64_t stream) {
+  const auto found = watches_.find(stream);
+  if (!up() || found == watches_.end()) return;
+  const Watch watch = found->second;
+  watches_.erase(found);
+  world_->network.Close(stream);
+  Handle(SiteLost{SiteName(watch.site), watch.context.session_id()});
+}
+
+void SimulatedCoordinator::FlushSoon() {
+  if (flush_is_due_) return;
+  flush_is_due_ = true;
+  After(world_->random.Between(1, 20), [this] {
+    flush_is_due_ = false;
+    Flush();
+  });
+}
+
+void SimulatedCoordinator::Flush() {
+  std::vector<uint64_t> streams;
+  for (const auto& [stream, watch] : watches_) streams.push_back(stream);
+  for (const uint64_t stream : streams) {
+    if (up() && watches_.count(stream) > 0) Tell(stream);
+  }
+}
+
+void SimulatedCoordinator::Tell(uint64_t stream) {
+  const Watch watch = watches_.at(stream);
+  const std::string name = SiteName(watch.site);
+  const Refusal refusal = CheckCaller(watch.site, watch.context, true);
+  auto event = std::make_shared<RoundEvent>();
+  if (IsRefused(refusal)) {
+    *event->mutable_refusal() = refusal;
+    watches_.erase(stream);
+    if (!Handle(CallRefused{name, refusal})) return;
+  } else {
+    *event = RoundEventFor(manifest(), machine_->state(), name, watch.context.session_id());
+    world_->mutation.told(event.get());
+    world_->checkers.Told(name, *event);
+  }
+  const bool sent =
+      world_->network.SendInOrder(watch.site, stream, [world = world_, stream, watch, event] {
+        world->sites[static_cast<size_t>(watch.site)]->ReceiveEvent(stream, *event);
+      });
+  // The coordinator's system learns late that nobody reads.
+  if (!sent) {
+    After(world_->random.Between(100, 20'000), [this, stream] { WatchEnded(stream); });
+  }
+}
+
+void SimulatedCoordinator::Revoke(const std::string& site) {
+  if (!up()) return;
+  Membership membership = machine_->state().membership();
+  membership.set_version(membership.version() + 1);
+  for (MemberSite& member : *membership.mutable_sites()) {
+    if (member.name() == site) member.set_revoked(true);
+  }
+  Handle(MembershipChanged{membership});
+}
+
+}  // namespace weft::simulation

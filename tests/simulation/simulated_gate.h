@@ -1,0 +1,106 @@
+// The gate of a simulated site: the real site machine, with a driver that does what
+// worker/gate/site_driver.cc does, in the same order, on a simulated disk: step, persist, effects.
+// One operation is under way at a time; calls are tried again until they are answered.
+//
+// Belongs to one thread.
+#ifndef WEFT_TESTS_SIMULATION_SIMULATED_GATE_H_
+#define WEFT_TESTS_SIMULATION_SIMULATED_GATE_H_
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tests/simulation/simulated_disk.h"
+#include "tests/simulation/simulated_worker.h"
+#include "tests/simulation/world.h"
+#include "worker/core/site_machine.h"
+
+namespace weft::simulation {
+
+class SimulatedGate final : public SiteEnd, private Process {
+ public:
+  SimulatedGate(World* world, int site);
+
+  void Start();
+  void Crash(absl::string_view why);
+  // The site ends without a word, for good.
+  void Vanish();
+  using Process::up;
+  bool finished() const { return finished_; }
+  bool out() const { return out_; }  // vanished, or refused for good
+  SimulatedWorker& worker() { return worker_; }
+  SimulatedDisk& disk() { return disk_; }
+  void JumpClock(int64_t ms) { clock_offset_ms_ += ms; }
+  const std::string& name() const { return name_; }
+  std::string Describe() const;
+
+  void ReceiveEvent(uint64_t stream, const RoundEvent& event) override;
+  void ConnectionReset() override;
+
+ private:
+  using Came = std::optional<site::SiteEvent>;
+  using Then = std::function<Came(const Answer&)>;
+
+  void Feed(site::SiteEvent event);
+  void Pump();
+  bool Persist();
+  void Poll();
+  void Listen();
+  void LookForResult();
+  void OpenWatch();
+  void EndWith(const std::string& reason, bool finished);
+  bool CrashesHere(absl::string_view where);
+  bool Write(const std::string& file, std::string bytes);
+
+  Came Do(const site::JoinRun&);
+  Came Do(const site::FetchBase& effect);
+  Came Do(const site::WriteOrder& effect);
+  Came Do(const site::FormContribution& effect);
+  Came Do(const site::PushContribution& effect);
+  Came Do(const site::SendReport& effect);
+  Came Do(const site::CleanUp& effect);
+  Came Do(const site::RecordFinal&) { return std::nullopt; }
+  Came Do(const site::StopWorker&);
+  Came Do(const site::LeaveRun& effect);
+  Came Do(const site::Warn& effect);
+  Came Do(const site::Finish&);
+  Came Do(const site::Fail& effect);
+
+  bool HoldsWhole(const std::string& file, const std::string& digest) const;
+  void PullWhole(const RoundEvent& round);
+  Came UseWhole(const RoundEvent& round, const PullAnswer& answer);
+  Came UseDelta(const RoundEvent& round, const PullAnswer& answer);
+
+  // Sends the call until it is answered; `give_up_ms` 0: for ever.
+  void StartCall(Call call, Then then, int64_t give_up_ms = 0);
+  void Attempt(SharedCall call, uint64_t id, int64_t wait_ms);
+  void Answered(uint64_t id, const Answer& answer);
+
+  const int number_;
+  const std::string name_;
+  SimulatedDisk disk_;
+  SimulatedWorker worker_;
+  std::unique_ptr<site::SiteMachine> machine_;
+  std::string persisted_;
+  std::deque<site::SiteEvent> events_;
+  std::deque<site::SiteEffect> effects_;
+  // The call under way.
+  bool busy_ = false;
+  uint64_t call_id_ = 0;
+  Then then_;
+  // The watch.
+  MessageContext context_;
+  bool joined_ = false;
+  uint64_t stream_ = 0;
+  int64_t heard_ms_ = 0;
+  int64_t next_watch_ms_ = 0;
+  std::optional<RoundEvent> newest_;
+  int64_t clock_offset_ms_ = 0;
+  bool finished_ = false;
+  bool out_ = false;
+};
+
+}  // namespace weft::simulation
+
+#endif  // WEFT_TESTS_SIMULATION_SIMULATED_GATE_H_

@@ -1,0 +1,98 @@
+#include "tests/simulation/simulated_worker.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "proto/check.h"
+
+namespace weft::simulation {
+namespace {
+
+constexpr int64_t kPollMs = 700;
+constexpr int64_t kRestartMs = 1500;
+
+bool SameWork(const RoundOrder& a, const RoundOrder& b) {
+  return a.round() == b.round() && a.base_digest() == b.base_digest();
+}
+
+}  // namespace
+
+std::string BaseFile(const std::string& digest) { return "base/" + digest; }
+std::string SiteVectorFile(const std::string& digest) { return "vector/" + digest; }
+
+void SimulatedWorker::Start() {
+  if (up()) return;
+  Begin();
+  is_training_ = false;
+  Look();
+}
+
+void SimulatedWorker::Crash() {
+  if (!up()) return;
+  End();
+  // Its gate, or the queue of jobs, starts it again.
+  world_->scheduler.After(kRestartMs, [this] { Start(); });
+}
+
+void SimulatedWorker::Die(absl::string_view why) {
+  world_->Trace(site_, "worker dies: ", why);
+  ++deaths_;
+  Crash();
+}
+
+void SimulatedWorker::OrderWritten() {
+  After(world_->random.Between(1, kPollMs), [this] { Look(); });
+}
+
+void SimulatedWorker::Look() {
+  const std::string* text = disk_->Read(kOrderFile);
+  RoundOrder order;
+  if (text == nullptr || !order.ParseFromString(*text)) return;
+  RoundResult result;
+  const std::string* done = disk_->Read(kResultFile);
+  if (done != nullptr && result.ParseFromString(*done) && result.round() == order.round() &&
+      result.base_digest() == order.base_digest()) {
+    return;
+  }
+  if (is_training_ && SameWork(order, training_)) return;
+  const std::string* base = disk_->Read(BaseFile(order.base_digest()));
+  if (base == nullptr) return After(kPollMs, [this] { Look(); });
+  const std::string digest = DigestOf(*base);
+  const bool whole = absl::BytesToHexString(digest) == order.base_digest();
+  if (!whole && world_->mutation.verifies_base) return Die("its base is damaged");
+  world_->checkers.TrainingBegan(site_, digest);
+  const absl::StatusOr<Vector> z =
+      DecodeBlob(Encoding::kParametersFp32, *base, world_->scenario.elements, {}, "");
+  if (!z.ok()) return Die("its base cannot be read");
+  const uint64_t other = world_->mutation.forgets_contribution ? life() : 0;
+  const Vector x = Train(world_->scenario.seed + other, site_, digest, *z);
+  training_ = order;
+  is_training_ = true;
+  int64_t ms = world_->random.Between(100, world_->scenario.training_ms_max);
+  if (world_->faults.Happens(Fault::kSlowTraining)) ms += world_->random.Between(5000, 120'000);
+  After(ms, [this, order, x] {
+    // A newer order ends the work on this one.
+    if (is_training_ && SameWork(order, training_)) Finish(order, x);
+  });
+}
+
+void SimulatedWorker::Finish(const RoundOrder& order, const Vector& x) {
+  is_training_ = false;
+  const std::string blob = *EncodeBlob(Encoding::kParametersFp32, x, {}, "");
+  RoundResult result;
+  result.set_protocol_version(1);
+  result.set_run_id(order.run_id());
+  result.set_round(order.round());
+  result.set_base_digest(order.base_digest());
+  result.set_vector_digest(absl::BytesToHexString(DigestOf(blob)));
+  result.set_inner_steps(order.inner_steps());
+  result.set_token_count(order.inner_steps());
+  const std::string file = SiteVectorFile(result.vector_digest());
+  if (!disk_->Write({{file, blob}}, Sync::kYes).ok) return Die("its vector cannot be written");
+  if (world_->faults.Happens(Fault::kCrashInStep)) return Crash();
+  if (world_->faults.Happens(Fault::kUnusableVector)) disk_->Corrupt(file);
+  if (!disk_->Write({{kResultFile, result.SerializeAsString()}}, Sync::kYes).ok) {
+    return Die("its result cannot be written");
+  }
+}
+
+}  // namespace weft::simulation

@@ -1,0 +1,72 @@
+#include "tests/simulation/vectors.h"
+
+#include "proto/blob_digest.h"
+#include "tests/simulation/random.h"
+
+namespace weft::simulation {
+namespace {
+
+uint64_t Hash(absl::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  return Mix(hash);
+}
+
+}  // namespace
+
+const Digest& Layout() {
+  static const Digest layout = Sha256("the layout of simulated vectors");
+  return layout;
+}
+
+absl::StatusOr<std::string> EncodeBlob(Encoding encoding, absl::Span<const float> x,
+                                       absl::Span<const float> base,
+                                       const std::string& base_digest) {
+  VectorHeader header{.encoding = encoding, .element_count = x.size(), .layout = Layout()};
+  if (IsDelta(encoding)) header.base = *DigestFromBytes(base_digest);
+  std::string blob = PrintVectorHeader(header);
+  absl::Status status =
+      EncodeElements(encoding, x, IsDelta(encoding) ? base : absl::Span<const float>(), 0, &blob);
+  if (!status.ok()) return status;
+  return blob;
+}
+
+absl::StatusOr<Vector> DecodeBlob(Encoding encoding, absl::string_view blob, uint64_t elements,
+                                  absl::Span<const float> base, const std::string& base_digest) {
+  if (blob.size() != EncodedBytes(encoding, elements)) {
+    return absl::DataLossError("the blob is of another length");
+  }
+  const absl::StatusOr<VectorHeader> header =
+      ParseVectorHeader(blob.substr(0, kVectorHeaderBytes));
+  if (!header.ok()) return header.status();
+  const Digest wanted = IsDelta(encoding) ? *DigestFromBytes(base_digest) : Digest{};
+  if (header->encoding != encoding || header->element_count != elements ||
+      header->layout != Layout() || header->base != wanted) {
+    return absl::DataLossError("the blob's header says something else");
+  }
+  Vector x(elements);
+  absl::Status status =
+      DecodeElements(encoding, blob.substr(kVectorHeaderBytes),
+                     IsDelta(encoding) ? base : absl::Span<const float>(), 0, absl::MakeSpan(x));
+  if (!status.ok()) return status;
+  return x;
+}
+
+std::string DigestOf(absl::string_view blob) { return ToBytes(BlobDigest(blob)); }
+
+Vector InitialVector(uint64_t seed, uint64_t elements) {
+  Random random(Mix(seed ^ 0x1517));
+  Vector x(elements);
+  for (float& value : x) value = static_cast<float>(2 * random.Unit() - 1);
+  return x;
+}
+
+Vector Train(uint64_t seed, absl::string_view site, const std::string& base_digest,
+             absl::Span<const float> base) {
+  Random random(Mix(seed ^ Hash(site) ^ Hash(base_digest)));
+  Vector x(base.begin(), base.end());
+  for (float& value : x) value += static_cast<float>(0.2 * random.Unit() - 0.1);
+  return x;
+}
+
+}  // namespace weft::simulation

@@ -1,0 +1,38 @@
+// Small vectors as the blobs that travel, through the real codec; and the training of a simulated
+// site, a deterministic function of (site, base, seed). Pure.
+#ifndef WEFT_TESTS_SIMULATION_VECTORS_H_
+#define WEFT_TESTS_SIMULATION_VECTORS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "model/parameters/parameter_codec.h"
+
+namespace weft::simulation {
+
+using Vector = std::vector<float>;
+
+const Digest& Layout();  // of every vector here
+
+// `base` and `base_digest` (bytes) are empty unless the encoding is a delta. InvalidArgument when a
+// value is not finite.
+absl::StatusOr<std::string> EncodeBlob(Encoding encoding, absl::Span<const float> x,
+                                       absl::Span<const float> base,
+                                       const std::string& base_digest);
+// InvalidArgument or DataLoss: not a blob of ours, of another length or base, or not finite.
+absl::StatusOr<Vector> DecodeBlob(Encoding encoding, absl::string_view blob, uint64_t elements,
+                                  absl::Span<const float> base, const std::string& base_digest);
+std::string DigestOf(absl::string_view blob);  // bytes
+
+Vector InitialVector(uint64_t seed, uint64_t elements);
+// A move of some 0.1 in every element, the same whenever it is asked for.
+Vector Train(uint64_t seed, absl::string_view site, const std::string& base_digest,
+             absl::Span<const float> base);
+
+}  // namespace weft::simulation
+
+#endif  // WEFT_TESTS_SIMULATION_VECTORS_H_
