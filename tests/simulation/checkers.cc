@@ -206,7 +206,10 @@ void Checkers::Answered(const PushCall& call, const PushReply& reply) {
 
 void Checkers::Sent(const std::string& site, const PushCall& call, const GateState* durable) {
   const Contribution& contribution = call.contribution;
-  sent_[{site, contribution.blob_digest()}] = {contribution, call.blob};
+  // Other bytes than were signed are nobody's contribution.
+  if (DigestOf(call.blob) == contribution.blob_digest()) {
+    sent_[{site, contribution.blob_digest()}] = {contribution, call.blob};
+  }
   if (durable == nullptr) return;
   const std::string blob = absl::BytesToHexString(contribution.blob_digest());
   if (durable->contribution_blob() != blob || durable->stage() != GateState::PUSHING) {
