@@ -21,6 +21,7 @@ bool ConcernsOneRound(Refusal::Code code) {
     case Refusal::ANOTHER_STORED:
     case Refusal::TOO_FEW_STEPS:
     case Refusal::UNKNOWN_BLOB:
+    case Refusal::RUN_ENDED:  // a site that came last still fetches the final consensus
       return true;
     default:
       return false;
@@ -84,6 +85,7 @@ SiteMachine::Effects SiteMachine::On(const BaseFetched& fetched) {
   if (state_.stage() != GateState::FETCHING) return {};
   state_.set_held_digest(fetched.digest);
   state_.set_stage(GateState::TRAINING);
+  cut_work_ = UINT64_MAX;  // the order is written anew, without the cut
   return {WriteOrder{state_.round()}, CleanUp{WorkOf(state_.round()), {fetched.digest}}};
 }
 
@@ -100,8 +102,10 @@ SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
 }
 
 SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
-  if (state_.stage() != GateState::TRAINING && state_.stage() != GateState::FORMING) return {};
+  if (state_.stage() < GateState::TRAINING || state_.stage() > GateState::PUSHING) return {};
   Effects effects = EndRound(absl::StrCat("nothing sent: ", unusable.reason));
+  state_.clear_result();
+  effects.push_back(DiscardResult{WorkOf(state_.round())});
   effects.push_back(Warn{absl::StrCat("round ", state_.round().round(),
                                       ": the worker's result cannot be sent: ", unusable.reason)});
   return effects;

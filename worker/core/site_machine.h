@@ -50,7 +50,7 @@ struct ResultSeen {
   RoundResult result;
 };
 // The worker's result cannot be sent: a vector that is missing, damaged, of another layout or not
-// finite.
+// finite; or what was formed of it is damaged and could not be formed again.
 struct ResultUnusable {
   std::string reason;
 };
@@ -104,6 +104,10 @@ struct FormContribution {
 struct PushContribution {
   RoundEvent round;
 };
+// Forget the worker's result: an order of the same round is to be done again.
+struct DiscardResult {
+  uint64_t work = 0;
+};
 struct SendReport {
   RoundEvent round;
   RoundResult result;
@@ -131,7 +135,7 @@ struct Fail {
 };
 using SiteEffect =
     std::variant<JoinRun, FetchBase, WriteOrder, CutOrder, FormContribution, PushContribution,
-                 SendReport, CleanUp, RecordFinal, StopWorker, LeaveRun, Warn, Finish, Fail>;
+                 DiscardResult, SendReport, CleanUp, RecordFinal, StopWorker, LeaveRun, Warn, Finish, Fail>;
 
 // The number under which a round's work is ordered: that of the first round that asked for it.
 inline uint64_t WorkOf(const RoundEvent& round) { return round.round() - round.reopened(); }

@@ -66,6 +66,11 @@ SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_a
   if (now.round() != state_.round().round()) return FollowReopened(now, drive_again);
   // A site that came too late for the round is invited when the round is extended.
   if (state_.round().contribution_stored() && !now.contribution_stored()) return Begin(now);
+  // And an extension asks again: what could not be sent then may be trained, and sent, now.
+  if (state_.stage() == GateState::DONE && !now.contribution_stored() &&
+      now.deadline_unix_ms() > state_.round().deadline_unix_ms()) {
+    return Begin(now);
+  }
   state_.mutable_round()->set_deadline_unix_ms(now.deadline_unix_ms());
   state_.mutable_round()->set_cut_unix_ms(now.cut_unix_ms());
   if (now.contribution_stored() && state_.stage() < GateState::REPORTING) {
@@ -135,15 +140,16 @@ SiteMachine::Effects SiteMachine::BeginFinish(const RoundEvent& now, bool drive_
 SiteMachine::Effects SiteMachine::Drive() {
   const RoundEvent& round = state_.round();
   switch (state_.stage()) {
+    case GateState::TRAINING:
+      // A restart looks whether the base is still whole: a worker that cannot read it only dies.
+      state_.set_stage(GateState::FETCHING);
+      [[fallthrough]];
     case GateState::FETCHING:
     case GateState::FINISHING: {
       const bool delta =
           !round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest();
       return {FetchBase{round, delta}};
     }
-    case GateState::TRAINING:
-      cut_work_ = UINT64_MAX;  // the order is written anew, without the cut
-      return {WriteOrder{round}};
     case GateState::FORMING:
       return {FormContribution{round, state_.result()}};
     case GateState::PUSHING:

@@ -247,7 +247,15 @@ SiteDriver::Came SiteDriver::Do(const site::FormContribution& effect) {
 
 SiteDriver::Came SiteDriver::Do(const site::PushContribution& effect) {
   absl::StatusOr<FormedContribution> formed = LoadContribution(Contributing(), effect.round);
-  if (!formed.ok()) return site::OperationFailed{site::Operation::kPush, Words(formed.status())};
+  if (!formed.ok()) {
+    LogWarning("the contribution on disk cannot be used, forming it again",
+               {{"reason", Words(formed.status())}});
+    formed = FormContribution(Contributing(), effect.round, machine_.state().result());
+  }
+  if (!formed.ok()) return site::ResultUnusable{Words(formed.status())};
+  if (ToHex(formed->blob) != machine_.state().contribution_blob()) {
+    return site::ResultUnusable{"formed again it has other bytes than before"};
+  }
   absl::StatusOr<PushReply> reply =
       parts_.client->Push(*formed, parts_.own_blobs->PathOf(formed->blob));
   if (!reply.ok()) return site::OperationFailed{site::Operation::kPush, Words(reply.status())};
@@ -257,6 +265,11 @@ SiteDriver::Came SiteDriver::Do(const site::PushContribution& effect) {
                                   {"digest", ShortHex(reply->receipt_digest())},
                                   {"bytes", absl::StrCat(formed->blob_bytes)}});
   return site::ContributionStored{absl::BytesToHexString(reply->receipt_digest())};
+}
+
+SiteDriver::Came SiteDriver::Do(const site::DiscardResult& effect) {
+  if (absl::Status status = parts_.site->RemoveResult(effect.work); !status.ok()) EndWith(status);
+  return std::nullopt;
 }
 
 SiteDriver::Came SiteDriver::Do(const site::SendReport& effect) {

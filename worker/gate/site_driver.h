@@ -68,6 +68,7 @@ class SiteDriver {
   Came Do(const site::WriteOrder& effect);
   Came Do(const site::CutOrder& effect);
   Came Do(const site::FormContribution& effect);
+  Came Do(const site::DiscardResult& effect);
   Came Do(const site::PushContribution& effect);
   Came Do(const site::SendReport& effect);
   Came Do(const site::CleanUp& effect);

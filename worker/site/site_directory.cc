@@ -121,6 +121,11 @@ absl::StatusOr<std::optional<RoundResult>> SiteDirectory::ResultOf(uint64_t roun
   return ReadRound<RoundResult>(ResultPath(round), round);
 }
 
+absl::Status SiteDirectory::RemoveResult(uint64_t round) const {
+  if (absl::Status status = RemoveFile(ResultPath(round)); !status.ok()) return status;
+  return SyncDirectory(folder_ + "/results");
+}
+
 absl::StatusOr<Digest> SiteDirectory::WriteVector(const Digest& layout,
                                                   absl::Span<const float> vector) const {
   VectorHeader header;

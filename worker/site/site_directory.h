@@ -74,6 +74,8 @@ class SiteDirectory {
 
   absl::Status WriteResult(const RoundResult& result) const;
   absl::StatusOr<std::optional<RoundResult>> ResultOf(uint64_t round) const;
+  // A result that is not there is removed already.
+  absl::Status RemoveResult(uint64_t round) const;
 
   // A vector as parameters_fp32 in blobs(). Writing the same vector again changes nothing.
   absl::StatusOr<Digest> WriteVector(const Digest& layout, absl::Span<const float> vector) const;

@@ -196,7 +196,9 @@ TEST_F(SiteMachineTest, EveryStageGoesOnAfterARestart) {
   EXPECT_EQ(machine_.state().session_id(), "s2");
   machine_.Step(BaseFetched{Hex('a')});
   Restart();
-  EXPECT_TRUE(Only<WriteOrder>(machine_.Step(Joined{Context(), Open(0, 'a')})));
+  // The base may have been damaged, and then its worker only dies: it is looked at again.
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(Joined{Context(), Open(0, 'a')})));
+  EXPECT_TRUE(Has<WriteOrder>(machine_.Step(BaseFetched{Hex('a')})));
   machine_.Step(ResultSeen{ResultOf(0, 'a')});
   Restart();
   EXPECT_TRUE(Only<FormContribution>(machine_.Step(Joined{Context(), Open(0, 'a')})));
@@ -281,9 +283,44 @@ TEST_F(SiteMachineTest, BaseThatIsGoneIsAskedForAgainAtTheNextEvent) {
 
 TEST_F(SiteMachineTest, UnusableResultSendsNothingAndGoesOn) {
   Reach(GateState::FORMING);
-  EXPECT_TRUE(Only<Warn>(machine_.Step(ResultUnusable{"element 3 is not finite"})));
+  const Effects effects = machine_.Step(ResultUnusable{"element 3 is not finite"});
+  EXPECT_TRUE(Has<Warn>(effects));
+  EXPECT_TRUE(Has<DiscardResult>(effects));
   EXPECT_EQ(machine_.state().stage(), GateState::DONE);
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(1, 'b')})));
+}
+
+// A round that needs this site's contribution would otherwise be extended for ever.
+TEST_F(SiteMachineTest, UnusableResultIsTrainedAgainWhenTheRoundIsExtended) {
+  RoundEvent now = Open(0, 'a');
+  now.set_deadline_unix_ms(1000);
+  machine_.Step(Joined{Context(), now});
+  machine_.Step(BaseFetched{Hex('a')});
+  machine_.Step(ResultSeen{ResultOf(0, 'a')});
+  machine_.Step(ResultUnusable{"the vector is damaged"});
+  EXPECT_TRUE(machine_.Step(RoundChanged{now}).empty());
+  now.set_deadline_unix_ms(2000);
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{now})));
+  EXPECT_TRUE(Has<WriteOrder>(machine_.Step(BaseFetched{Hex('a')})));
+  EXPECT_TRUE(Only<FormContribution>(machine_.Step(ResultSeen{ResultOf(0, 'a')})));
+}
+
+TEST_F(SiteMachineTest, WhatWasFormedAndLostIsOnlySentAgainWithTheSameBytes) {
+  Reach(GateState::PUSHING);
+  EXPECT_TRUE(Has<DiscardResult>(machine_.Step(ResultUnusable{"vector and blob are damaged"})));
+  RoundEvent extended = Open(0, 'a');
+  extended.set_deadline_unix_ms(2000);
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{extended})));
+  machine_.Step(BaseFetched{Hex('a')});
+  machine_.Step(ResultSeen{ResultOf(0, 'a')});
+  EXPECT_THAT(FailReason(machine_.Step(ContributionFormed{Hex('x'), 10})),
+              HasSubstr("was formed before"));
+}
+
+TEST_F(SiteMachineTest, WhoPushesAfterTheLastRoundStillFetchesTheFinalConsensus) {
+  Reach(GateState::PUSHING);
+  EXPECT_TRUE(Only<Warn>(machine_.Step(Refused{Operation::kPush, RefusalOf(Refusal::RUN_ENDED)})));
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{At(RoundEvent::FINISHED, 2, 'z')})));
 }
 
 TEST_F(SiteMachineTest, ResultOfAnotherBaseIsNotSent) {
@@ -297,7 +334,7 @@ TEST_F(SiteMachineTest, FollowsNoOlderEpochAndJoinsANewerOne) {
   RoundEvent newer = Open(0, 'a');
   newer.mutable_context()->set_coordinator_epoch(2);
   EXPECT_TRUE(Only<JoinRun>(machine_.Step(RoundChanged{newer})));
-  EXPECT_TRUE(Only<WriteOrder>(machine_.Step(Joined{Context(2, "s9"), newer})));
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(Joined{Context(2, "s9"), newer})));
   EXPECT_THAT(FailReason(machine_.Step(RoundChanged{Open(0, 'a')})), HasSubstr("epoch 2 to 1"));
   EXPECT_THAT(FailReason(machine_.Step(Joined{Context(1), Open(0, 'a')})), HasSubstr("older copy"));
 }
