@@ -53,11 +53,11 @@ void Checkers::Committed(const RoundState& state, const std::string& bytes,
 void Checkers::CheckNeverBack(const RoundState& state) {
   if (state.coordinator_epoch() < epoch_ || state.current().round() < round_ ||
       state.consensus().version() < version_ || state.current().round() > round_ + 1) {
-    Violated("never_back",
-             absl::StrCat("the coordinator goes from epoch ", epoch_, ", round ", round_,
-                          ", version ", version_, " to epoch ", state.coordinator_epoch(),
-                          ", round ", state.current().round(), ", version ",
-                          state.consensus().version()));
+    Violated(
+        "never_back",
+        absl::StrCat("the coordinator goes from epoch ", epoch_, ", round ", round_, ", version ",
+                     version_, " to epoch ", state.coordinator_epoch(), ", round ",
+                     state.current().round(), ", version ", state.consensus().version()));
   }
   const uint64_t version = state.consensus().version();
   if (version >= versions_.size() || versions_[version].digest != state.consensus().digest()) {
@@ -69,8 +69,8 @@ void Checkers::CheckStored(const RoundState& state) {
   std::string before;
   for (const StoredContribution& stored : state.current().contributions()) {
     if (stored.site() <= before) {
-      Violated("one_contribution", absl::StrCat(stored.site(), " is stored twice in round ",
-                                                state.current().round()));
+      Violated("one_contribution",
+               absl::StrCat(stored.site(), " is stored twice in round ", state.current().round()));
     }
     before = stored.site();
     const auto receipt = receipts_.find({stored.site(), state.consensus().version()});
@@ -105,12 +105,11 @@ void Checkers::OnReceipt(const Receipt& receipt) {
       std::sqrt(squares) > scenario_.manifest.rounds().update_norm_max() * (1 + kNormSlack);
   const bool other_base = sent->second.contribution.base_digest() != base.digest;
   if (x.ok() && !far && !other_base) return;
-  Violated("admission",
-           absl::StrCat("the contribution of ", receipt.site(), " for version ",
-                        receipt.base_version(), " is stored although ",
-                        other_base ? "it is from another base"
-                        : far      ? absl::StrCat("its norm is ", std::sqrt(squares))
-                                   : std::string(x.status().message())));
+  Violated("admission", absl::StrCat("the contribution of ", receipt.site(), " for version ",
+                                     receipt.base_version(), " is stored although ",
+                                     other_base ? "it is from another base"
+                                     : far      ? absl::StrCat("its norm is ", std::sqrt(squares))
+                                                : std::string(x.status().message())));
 }
 
 void Checkers::CheckCounted(const RoundRecord& record) {
@@ -136,9 +135,9 @@ void Checkers::OnRound(const RoundState& state, const RoundRecord& record) {
   CheckCounted(record);
   if (record.base_version() + 1 != versions_.size() ||
       state.consensus().version() != versions_.size()) {
-    return Violated("never_back", absl::StrCat("round ", record.round(), " goes from version ",
-                                               record.base_version(), " to ",
-                                               state.consensus().version()));
+    return Violated("never_back",
+                    absl::StrCat("round ", record.round(), " goes from version ",
+                                 record.base_version(), " to ", state.consensus().version()));
   }
   if (record.contributions_size() < static_cast<int>(scenario_.manifest.rounds().quorum())) {
     Violated("counts_once", absl::StrCat("round ", record.round(), " was closed with ",
@@ -161,10 +160,10 @@ void Checkers::OnRound(const RoundState& state, const RoundRecord& record) {
   if (contributions.empty()) return;
   PlainConsensus next = PlainOuterStep(scenario_, base, contributions);
   if (next.digest != state.consensus().digest() || next.digest != record.result_digest()) {
-    Violated("recompute", absl::StrCat("the consensus of round ", record.round(), " is ",
-                                       ShortHex(state.consensus().digest()),
-                                       ", plain loops over its ", contributions.size(),
-                                       " contributions give ", ShortHex(next.digest)));
+    Violated("recompute",
+             absl::StrCat("the consensus of round ", record.round(), " is ",
+                          ShortHex(state.consensus().digest()), ", plain loops over its ",
+                          contributions.size(), " contributions give ", ShortHex(next.digest)));
   }
   versions_.push_back(std::move(next));
 }
@@ -219,8 +218,8 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
   const auto [found, is_new] =
       sent_for_base_.emplace(std::pair(site, contribution.base_digest()), blob);
   if (!is_new && found->second != blob) {
-    Violated("one_contribution", absl::StrCat(site, " sends a second contribution for round ",
-                                              contribution.round()));
+    Violated("one_contribution",
+             absl::StrCat(site, " sends a second contribution for round ", contribution.round()));
   }
 }
 
@@ -236,9 +235,8 @@ void Checkers::GateCommitted(const std::string& site, const GateState& state) {
   auto& [epoch, round] = gates_[site];
   if (state.coordinator_epoch() < epoch || state.round().round() < round) {
     Violated("never_back", absl::StrCat("the gate of ", site, " goes from epoch ", epoch,
-                                        ", round ", round, " to epoch ",
-                                        state.coordinator_epoch(), ", round ",
-                                        state.round().round()));
+                                        ", round ", round, " to epoch ", state.coordinator_epoch(),
+                                        ", round ", state.round().round()));
   }
   epoch = state.coordinator_epoch();
   round = state.round().round();
@@ -252,12 +250,13 @@ void Checkers::GateEnded(const std::string& site, const std::string& reason, boo
     return;
   }
   // Another join of the same site overtook it; a file of its own was damaged; its worker died.
-  static constexpr absl::string_view kExplained[] = {"SESSION_REPLACED", "disk: ",
-                                                     "the worker is gone"};
+  static constexpr absl::string_view kExplained[] = {"SESSION_REPLACED",
+                                                     "disk: ", "the worker is gone"};
   for (const absl::string_view start : kExplained) {
     if (absl::StartsWith(reason, start)) return;
   }
-  const bool out = absl::StrContains(reason, "REVOKED") || absl::StrContains(reason, "NOT_A_MEMBER");
+  const bool out =
+      absl::StrContains(reason, "REVOKED") || absl::StrContains(reason, "NOT_A_MEMBER");
   if (out && revoked_.count(site) > 0) return;
   Violated("site_ends", absl::StrCat("the gate of ", site, " ended: ", reason));
 }

@@ -86,7 +86,7 @@ class Checkers {
   std::set<SiteAndVersion> excluded_;
   std::map<std::pair<std::string, std::string>, std::string> sent_for_base_;
   std::map<std::pair<std::string, std::string>, SentContribution> sent_;  // by site and digest
-  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;  // epoch, round
+  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;            // epoch, round
   std::set<std::string> revoked_;
 };
 

@@ -81,8 +81,7 @@ void SimulatedCoordinator::On(int site, const PullRequest& call, const Respond& 
   const ConsensusVersion& consensus = machine_->state().consensus();
   const std::string& digest = call.blob_digest();
   if (!IsRefused(answer.refusal) &&
-      (digest.empty() ||
-       (digest != consensus.digest() && digest != consensus.delta_digest()))) {
+      (digest.empty() || (digest != consensus.digest() && digest != consensus.delta_digest()))) {
     answer.refusal = MakeRefusal(Refusal::UNKNOWN_BLOB, "neither the consensus nor its delta");
   }
   if (IsRefused(answer.refusal)) {
@@ -97,8 +96,8 @@ void SimulatedCoordinator::On(int site, const PullRequest& call, const Respond& 
 
 std::optional<PushReply> SimulatedCoordinator::FindReceipt(const PushCall& call) const {
   const Contribution& contribution = call.contribution;
-  const std::string* bytes = disk_.Read(absl::StrCat(
-      "receipt/", contribution.site(), "/", contribution.context().base_version()));
+  const std::string* bytes = disk_.Read(
+      absl::StrCat("receipt/", contribution.site(), "/", contribution.context().base_version()));
   if (bytes == nullptr || !world_->mutation.checks_contributions) return std::nullopt;
   Receipt receipt;
   if (!receipt.ParseFromString(*bytes)) return std::nullopt;
@@ -138,8 +137,8 @@ void SimulatedCoordinator::On(int site, const PushCall& call, const Respond& res
     return AnswerPush(call, *known, respond);
   }
   if (world_->mutation.checks_contributions) {
-    refusal = CheckContribution(manifest(), machine_->state(), shape_, SiteName(site),
-                                contribution);
+    refusal =
+        CheckContribution(manifest(), machine_->state(), shape_, SiteName(site), contribution);
   }
   if (!IsRefused(refusal) && DigestOf(call.blob) != contribution.blob_digest()) {
     refusal = MakeRefusal(Refusal::CORRUPTED, "the blob is not what was signed");
@@ -153,8 +152,7 @@ void SimulatedCoordinator::Spool(const PushCall& call, const Respond& respond) {
   if (CrashesHere("while a contribution arrives")) return;
   if (!disk_.Write({{file, call.blob}}, Sync::kYes).ok) return Fail("the spool cannot be written");
   // The check of the whole runs on another thread.
-  After(world_->random.Between(1, 50),
-        [this, call, respond] { CheckAndStore(call, respond); });
+  After(world_->random.Between(1, 50), [this, call, respond] { CheckAndStore(call, respond); });
 }
 
 Refusal SimulatedCoordinator::CheckBytes(const PushCall& call, double* norm) const {

@@ -12,9 +12,9 @@
 namespace weft::simulation {
 namespace {
 
-constexpr Fault kTroubles[] = {Fault::kPartition,   Fault::kClockJump,     Fault::kCoordinatorCrash,
-                               Fault::kGateCrash,   Fault::kWorkerCrash,   Fault::kFileCorrupted,
-                               Fault::kSiteGone,    Fault::kRevoked,       Fault::kTakeOver};
+constexpr Fault kTroubles[] = {Fault::kPartition, Fault::kClockJump,   Fault::kCoordinatorCrash,
+                               Fault::kGateCrash, Fault::kWorkerCrash, Fault::kFileCorrupted,
+                               Fault::kSiteGone,  Fault::kRevoked,     Fault::kTakeOver};
 
 class Federation {
  public:

@@ -44,7 +44,8 @@ int Run(const Options& options) {
   bool held = true;
   for (uint64_t seed = options.first; held && seed < options.first + options.seeds; ++seed) {
     const std::string replay = ReplayLine(seed, options.mutate);
-    std::snprintf(g_replay, sizeof g_replay, "seed %llu: checker machine_check: a CHECK failed; %s\n",
+    std::snprintf(g_replay, sizeof g_replay,
+                  "seed %llu: checker machine_check: a CHECK failed; %s\n",
                   static_cast<unsigned long long>(seed), replay.c_str());
     const FederationResult result = RunFederation(seed, *mutation, options.trace);
     ++federations;
@@ -63,8 +64,8 @@ int Run(const Options& options) {
   if (held && !options.mutate.empty()) {
     std::printf("mutation %s is NOT caught\n", options.mutate.c_str());
   }
-  std::string line = absl::StrCat(federations, " federations, ", sites, " sites, ", rounds,
-                                  " rounds; faults:");
+  std::string line =
+      absl::StrCat(federations, " federations, ", sites, " sites, ", rounds, " rounds; faults:");
   for (size_t k = 0; k < kFaultKinds; ++k) {
     absl::StrAppend(&line, " ", FaultName(static_cast<Fault>(k)), " ", faults[k]);
   }

@@ -2,6 +2,7 @@
 // contribution.cc perform them.
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "proto/check.h"
 #include "tests/simulation/simulated_gate.h"
 
 namespace weft::simulation {
@@ -11,6 +12,10 @@ constexpr int64_t kLeavePatienceMs = 5000;
 
 std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
 std::string OwnFile(const std::string& digest) { return "own/" + digest; }
+// A statement's file: a digest in the place of the signature, then what is signed.
+std::string Signed(const std::string& file) {
+  return file.size() < sizeof(Digest) ? "" : file.substr(sizeof(Digest));
+}
 std::string StatementFile(uint64_t round) { return absl::StrCat("statement/", round); }
 
 }  // namespace
@@ -27,6 +32,7 @@ bool SimulatedGate::HoldsWhole(const std::string& file, const std::string& diges
 }
 
 SimulatedGate::Came SimulatedGate::Do(const site::JoinRun&) {
+  CloseWatch();
   JoinRequest request;
   MessageContext* context = request.mutable_context();
   context->set_protocol_version(world_->scenario.manifest.protocol_version());
@@ -134,8 +140,7 @@ SimulatedGate::Came SimulatedGate::Do(const site::FormContribution& effect) {
     return site::ResultUnusable{"the vector or its base is missing or damaged"};
   }
   const uint64_t elements = world_->scenario.elements;
-  const auto x =
-      DecodeBlob(Encoding::kParametersFp32, *disk_.Read(vector_file), elements, {}, "");
+  const auto x = DecodeBlob(Encoding::kParametersFp32, *disk_.Read(vector_file), elements, {}, "");
   const auto z =
       DecodeBlob(Encoding::kParametersFp32, *disk_.Read(BaseFile(base)), elements, {}, "");
   const auto blob = EncodeBlob(world_->scenario.up, *x, *z, effect.round.base_digest());
@@ -156,22 +161,27 @@ SimulatedGate::Came SimulatedGate::Do(const site::FormContribution& effect) {
   const std::string own = Hex(statement.blob_digest());
   if (!Write(OwnFile(own), *blob)) return std::nullopt;
   if (CrashesHere("between a contribution and its statement")) return std::nullopt;
-  if (!Write(StatementFile(effect.round.round()), statement.SerializeAsString())) {
-    return std::nullopt;
-  }
+  const std::string bytes = statement.SerializeAsString();
+  if (!Write(StatementFile(effect.round.round()), DigestOf(bytes) + bytes)) return std::nullopt;
   return site::ContributionFormed{own, blob->size()};
 }
 
 SimulatedGate::Came SimulatedGate::Do(const site::PushContribution& effect) {
   PushCall call{.context = context_, .signer = name_};
   const std::string* statement = disk_.Read(StatementFile(effect.round.round()));
-  if (statement == nullptr || !call.contribution.ParseFromString(*statement)) {
-    return site::OperationFailed{site::Operation::kPush, "the statement cannot be read"};
+  const std::string& own = machine_->state().contribution_blob();
+  // A damaged statement is one whose signature does not fit.
+  const bool whole = HoldsWhole(OwnFile(own), own) && statement != nullptr &&
+                     DigestOf(Signed(*statement)) == statement->substr(0, sizeof(Digest));
+  if (!whole) {
+    Came came = Do(site::FormContribution{effect.round, machine_->state().result()});
+    if (!up() || (came.has_value() && std::holds_alternative<site::ResultUnusable>(*came))) {
+      return came;
+    }
+    if (!HoldsWhole(OwnFile(own), own)) return site::ResultUnusable{"it has other bytes now"};
+    statement = disk_.Read(StatementFile(effect.round.round()));
   }
-  const std::string own = Hex(call.contribution.blob_digest());
-  if (!HoldsWhole(OwnFile(own), own)) {
-    return site::OperationFailed{site::Operation::kPush, "the blob is missing or damaged"};
-  }
+  WEFT_CHECK(call.contribution.ParseFromString(Signed(*statement)));
   call.blob = *disk_.Read(OwnFile(own));
   GateState durable;
   const std::string* bytes = disk_.ReadDurable("gate_state");
@@ -182,6 +192,16 @@ SimulatedGate::Came SimulatedGate::Do(const site::PushContribution& effect) {
     if (reply.has_refusal()) return site::Refused{site::Operation::kPush, reply.refusal()};
     return site::ContributionStored{Hex(reply.receipt_digest())};
   });
+  return std::nullopt;
+}
+
+SimulatedGate::Came SimulatedGate::Do(const site::DiscardResult& effect) {
+  RoundResult result;
+  const std::string* bytes = disk_.Read(kResultFile);
+  if (bytes != nullptr && (!result.ParseFromString(*bytes) || result.round() == effect.round)) {
+    disk_.RemoveFile(kResultFile);
+    worker_.OrderWritten();  // it looks for work
+  }
   return std::nullopt;
 }
 
@@ -205,8 +225,8 @@ SimulatedGate::Came SimulatedGate::Do(const site::CleanUp& effect) {
   }
   RoundResult result;
   const std::string* bytes = disk_.Read(kResultFile);
-  const bool needed = bytes != nullptr && result.ParseFromString(*bytes) &&
-                      result.round() >= effect.round;
+  const bool needed =
+      bytes != nullptr && result.ParseFromString(*bytes) && result.round() >= effect.round;
   for (const std::string& file : disk_.List("vector/")) {
     if (!needed || file != SiteVectorFile(result.vector_digest())) disk_.RemoveFile(file);
   }
@@ -226,7 +246,8 @@ SimulatedGate::Came SimulatedGate::Do(const site::LeaveRun& effect) {
   LeaveRequest request;
   *request.mutable_context() = context_;
   request.set_reason(effect.reason);
-  StartCall(request, [](const Answer&) -> Came { return std::nullopt; }, kLeavePatienceMs);
+  StartCall(
+      request, [](const Answer&) -> Came { return std::nullopt; }, kLeavePatienceMs);
   return std::nullopt;
 }
 

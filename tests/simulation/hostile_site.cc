@@ -31,10 +31,10 @@ void HostileSite::Act() {
   if (!joined_ || world_->random.Chance(0.03)) return Join();
   if (stream_ == 0) {
     stream_ = world_->next_stream++;
-    world_->network.Send(number_, [world = world_, site = number_, context = context_,
-                                   stream = stream_] {
-      world->coordinator->OpenWatch(site, context, stream);
-    });
+    world_->network.Send(number_,
+                         [world = world_, site = number_, context = context_, stream = stream_] {
+                           world->coordinator->OpenWatch(site, context, stream);
+                         });
   }
   if (now_.phase() == RoundEvent::OPEN) Push();
 }

@@ -1,7 +1,7 @@
 // A member that means harm: it holds a valid key and session, keeps to no protocol, and pushes
 // whatever might count wrongly: another base, another contribution for the same base, values that
-// are not finite or far away, an epoch to come, another's name, other bytes than it signed. Sometimes
-// it does its duty, so that it has something stored. Belongs to one thread.
+// are not finite or far away, an epoch to come, another's name, other bytes than it signed.
+// Sometimes it does its duty, so that it has something stored. Belongs to one thread.
 #ifndef WEFT_TESTS_SIMULATION_HOSTILE_SITE_H_
 #define WEFT_TESTS_SIMULATION_HOSTILE_SITE_H_
 
@@ -13,8 +13,7 @@ namespace weft::simulation {
 
 class HostileSite final : public SiteEnd {
  public:
-  HostileSite(World* world, int site)
-      : world_(world), number_(site), name_(SiteName(site)) {}
+  HostileSite(World* world, int site) : world_(world), number_(site), name_(SiteName(site)) {}
 
   void Start();
   void ReceiveEvent(uint64_t stream, const RoundEvent& event) override;

@@ -22,8 +22,8 @@ struct Mutation {
   // The coordinator's.
   Sync commit_sync = Sync::kYes;
   bool effects_before_commit = false;
-  bool checks_contributions = true;      // by admission and by what is stored
-  bool checks_bytes = true;              // finite, norm
+  bool checks_contributions = true;  // by admission and by what is stored
+  bool checks_bytes = true;          // finite, norm
   bool changes_momentum_in_place = false;
   // True: the event does not reach the machine.
   std::function<bool(const Event&)> swallow = [](const Event&) { return false; };
@@ -36,9 +36,10 @@ struct Mutation {
   std::function<void(RoundEvent*)> told = [](RoundEvent*) {};
 
   // The sites'.
-  bool gate_persists_late = false;     // only after the effects
-  bool verifies_base = true;           // the worker, before it trains
-  bool forgets_contribution = false;   // the gate, when it starts again; and the worker repeats nothing
+  bool gate_persists_late = false;  // only after the effects
+  bool verifies_base = true;        // the worker, before it trains
+  bool forgets_contribution =
+      false;  // the gate, when it starts again; and the worker repeats nothing
 };
 
 absl::Span<const Mutation> Mutations();

@@ -33,8 +33,7 @@ std::vector<Mutation> MakeCoordinatorMutations() {
   };
   add("unsynced_commit", "the coordinator's batch is not synced", "durable_first").commit_sync =
       Sync::kNo;
-  add("effects_before_commit", "effects are performed before the state is written",
-      "durable_first")
+  add("effects_before_commit", "effects are performed before the state is written", "durable_first")
       .effects_before_commit = true;
   add("forgets_receipts", "receipts are not kept", "receipts").effects = [](auto* effects) {
     EraseEffects<KeepReceipt>(effects);
@@ -118,8 +117,8 @@ std::vector<Mutation> MakeCoordinatorMutations() {
 
 std::vector<Mutation> MakeMutations() {
   std::vector<Mutation> all = MakeCoordinatorMutations();
-  all.push_back(Named("gate_persists_late", "a gate writes its state after its effects",
-                      "durable_first"));
+  all.push_back(
+      Named("gate_persists_late", "a gate writes its state after its effects", "durable_first"));
   all.back().gate_persists_late = true;
   all.push_back(
       Named("unverified_base", "a site trains from a base without hashing it", "trains_committed"));

@@ -99,7 +99,8 @@ void OuterStepRun::Encode(std::vector<Output>* outputs) {
     return *EncodeBlob(Encoding::kParametersFp32, x, {}, "");
   };
   outputs->push_back({whole(next_), result_.mutable_digest()});
-  if (update_->has_momentum()) outputs->push_back({whole(momentum_), result_.mutable_momentum_digest()});
+  if (update_->has_momentum())
+    outputs->push_back({whole(momentum_), result_.mutable_momentum_digest()});
   if (!IsDelta(scenario_.down)) return;
   outputs->push_back({whole(residual_), result_.mutable_residual_digest()});
   outputs->push_back({*EncodeBlob(scenario_.down, next_, z_, step_.base.digest()),

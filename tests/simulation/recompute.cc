@@ -38,8 +38,8 @@ PlainConsensus PlainOuterStep(const Scenario& scenario, const PlainConsensus& ba
           sum == 0 ? 1.0 / static_cast<double>(contributions.size()) : c.weight / sum;
       combined += part * c.x[i];
     }
-    double target = OuterValue(scenario.manifest.consensus().outer(), base.z[i], combined,
-                               &next.momentum[i]);
+    double target =
+        OuterValue(scenario.manifest.consensus().outer(), base.z[i], combined, &next.momentum[i]);
     if (scenario.down == Encoding::kParametersFp32) {
       next.z[i] = static_cast<float>(target);
       continue;

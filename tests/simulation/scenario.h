@@ -18,7 +18,7 @@ namespace weft::simulation {
 
 struct Scenario {
   uint64_t seed = 0;
-  int site_count = 0;      // of the membership, hostile ones included; these come first
+  int site_count = 0;  // of the membership, hostile ones included; these come first
   int hostile_count = 0;
   int gone_count_max = 0;  // sites that may end for good, or be revoked
   uint64_t elements = 0;
@@ -28,7 +28,7 @@ struct Scenario {
   Encoding up = Encoding::kParametersFp32;
   Encoding down = Encoding::kParametersFp32;
   FaultRates rates{};
-  int64_t trouble_every_ms = 0;   // mean time between crashes, partitions and the like
+  int64_t trouble_every_ms = 0;  // mean time between crashes, partitions and the like
   int64_t faults_end_ms = 0;
   int64_t training_ms_max = 0;
   int64_t network_ms_max = 0;

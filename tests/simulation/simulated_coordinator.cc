@@ -31,11 +31,11 @@ SimulatedCoordinator::SimulatedCoordinator(World* world)
   consensus.set_digest(initial.digest);
   std::string blob = *EncodeBlob(Encoding::kParametersFp32, initial.z, {}, "");
   consensus.set_bytes(blob.size());
-  const RoundState state =
-      RoundMachine::InitialState(manifest(), scenario.membership, consensus);
+  const RoundState state = RoundMachine::InitialState(manifest(), scenario.membership, consensus);
   // Of init, which is done again when it fails.
-  while (!disk_.Write({{"state", state.SerializeAsString()}, {VectorFile(initial.digest), blob}},
-                      Sync::kYes)
+  while (!disk_
+              .Write({{"state", state.SerializeAsString()}, {VectorFile(initial.digest), blob}},
+                     Sync::kYes)
               .ok) {
   }
   world->checkers.Committed(state, state.SerializeAsString(), {});
@@ -66,7 +66,8 @@ void SimulatedCoordinator::Start() {
     return world_->checkers.Violated("durable_first", "the state names a consensus that is gone");
   }
   machine_ = std::make_unique<RoundMachine>(manifest(), std::move(state));
-  if (!Handle(CoordinatorStarted{})) return;
+  // Before time: a round that time closes runs its outer step by itself.
+  if (!Apply(machine_->Step(CoordinatorStarted{UnixMs()}))) return;
   After(kTickMs, [this] { Tick(); });
 }
 
@@ -76,7 +77,7 @@ void SimulatedCoordinator::Crash(absl::string_view why) {
   End();
   disk_.Crash();
   machine_.reset();
-  outer_step_.reset();
+  outer_step_runs_ = false;
   flush_is_due_ = false;
   for (const auto& [stream, watch] : watches_) {
     world_->network.Close(stream);
@@ -102,6 +103,7 @@ void SimulatedCoordinator::Fail(absl::string_view what) {
 
 void SimulatedCoordinator::Tick() {
   if (!Handle(TimeAdvanced{UnixMs()})) return;
+  if (save_soon_ && !Commit({})) return;
   if (world_->scheduler.now_ms() % world_->scenario.heartbeat_ms < kTickMs) Flush();
   if (up()) After(kTickMs, [this] { Tick(); });
 }
@@ -118,13 +120,19 @@ SimulatedCoordinator::Outcome SimulatedCoordinator::Handle(Event event) {
     machine_ = std::make_unique<RoundMachine>(manifest(), std::move(changed));
   }
   std::vector<Effect> effects = machine_->Step(event);
-  world_->mutation.effects(&effects);
   if (!Apply(effects)) return std::nullopt;
   return effects;
 }
 
 bool SimulatedCoordinator::Apply(std::vector<Effect> effects) {
-  if (effects.empty()) return true;
+  world_->mutation.effects(&effects);
+  const bool may_wait = std::all_of(effects.begin(), effects.end(), [](const Effect& e) {
+    return std::holds_alternative<SaveSoon>(e);
+  });
+  if (may_wait) {
+    save_soon_ = save_soon_ || !effects.empty();
+    return true;
+  }
   if (world_->mutation.effects_before_commit && !Perform(effects)) return false;
   if (CrashesHere("before a commit") || !Commit(effects) || CrashesHere("after a commit")) {
     return false;
@@ -133,6 +141,7 @@ bool SimulatedCoordinator::Apply(std::vector<Effect> effects) {
 }
 
 bool SimulatedCoordinator::Commit(const std::vector<Effect>& effects) {
+  save_soon_ = false;
   Batch batch;
   const std::string bytes = machine_->state().SerializeAsString();
   batch.push_back({"state", bytes});
@@ -167,10 +176,11 @@ void SimulatedCoordinator::Do(const Effect& effect) {
     if (world_->mutation.effects_before_commit) return Flush();
     FlushSoon();
   } else if (const auto* step = std::get_if<RunOuterStep>(&effect)) {
-    outer_step_ =
-        std::make_unique<OuterStepRun>(world_->scenario, world_->mutation, &disk_, *step);
-    if (!outer_step_->Open()) return Fail("an outer step's input cannot be read");
-    After(kBlockMs, [this] { RunBlock(); });
+    const auto run =
+        std::make_shared<OuterStepRun>(world_->scenario, world_->mutation, &disk_, *step);
+    if (!run->Open()) return Fail("an outer step's input cannot be read");
+    outer_step_runs_ = true;
+    After(kBlockMs, [this, run] { RunBlock(run); });
   } else if (const auto* publish = std::get_if<PublishRelease>(&effect)) {
     After(world_->random.Between(10, 500), [this, version = publish->version] {
       const std::string file = absl::StrCat("release/", version);
@@ -182,26 +192,27 @@ void SimulatedCoordinator::Do(const Effect& effect) {
   }
 }
 
-void SimulatedCoordinator::RunBlock() {
-  if (!outer_step_->problem().empty()) {
-    Handle(OuterStepFailed{outer_step_->round(), outer_step_->problem()});
+void SimulatedCoordinator::RunBlock(const std::shared_ptr<OuterStepRun>& run) {
+  if (!run->problem().empty()) {
+    outer_step_runs_ = false;
+    Handle(OuterStepFailed{run->round(), run->problem()});
     return;
   }
   if (CrashesHere("inside an outer step")) return;
-  if (!outer_step_->StepBlock() || !outer_step_->problem().empty()) {
-    return After(kBlockMs, [this] { RunBlock(); });
+  if (!run->StepBlock() || !run->problem().empty()) {
+    return After(kBlockMs, [this, run] { RunBlock(run); });
   }
   for (std::optional<bool> all = false; !*all;) {
     if (CrashesHere("between two results of an outer step")) return;
-    all = outer_step_->CommitNext();
+    all = run->CommitNext();
     if (!all.has_value()) return Fail("a result of an outer step cannot be written");
   }
-  const std::unique_ptr<OuterStepRun> done = std::move(outer_step_);
-  Handle(OuterStepDone{done->round(), done->result()});
+  outer_step_runs_ = false;
+  Handle(OuterStepDone{run->round(), run->result()});
 }
 
 void SimulatedCoordinator::RemoveUnneeded() {
-  if (outer_step_ != nullptr) return;
+  if (outer_step_runs_) return;
   const RoundState& state = machine_->state();
   const ConsensusVersion& consensus = state.consensus();
   std::set<std::string> needed = {

@@ -83,7 +83,7 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   void Flush();
   void Tell(uint64_t stream);
 
-  void RunBlock();
+  void RunBlock(const std::shared_ptr<OuterStepRun>& run);
   void RemoveUnneeded();
 
   const RunManifest& manifest() const { return world_->scenario.manifest; }
@@ -91,9 +91,10 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   SimulatedDisk disk_;
   ContributionShape shape_;
   std::unique_ptr<RoundMachine> machine_;
-  std::unique_ptr<OuterStepRun> outer_step_;
+  bool outer_step_runs_ = false;
   std::map<uint64_t, Watch> watches_;
   bool flush_is_due_ = false;
+  bool save_soon_ = false;
   bool take_over_ = false;
   uint64_t sessions_ = 0;
   int64_t clock_offset_ms_ = 0;

@@ -167,26 +167,31 @@ void SimulatedGate::Listen() {
   }
   const int64_t now = world_->scheduler.now_ms();
   if (stream_ != 0 && now - heard_ms_ > kSilenceMsMax) {
-    // Given up here; the other end may think for a while that we listen.
-    world_->scheduler.After(world_->random.Between(1, 20'000),
-                            [world = world_, stream = stream_] {
-                              world->network.Close(stream);
-                              world->coordinator->WatchEnded(stream);
-                            });
-    stream_ = 0;
+    CloseWatch();
     Feed(site::ConnectionLost{"no heartbeat"});
   }
   if (up() && stream_ == 0 && now >= next_watch_ms_) OpenWatch();
+}
+
+// What it still had to say is not heard; the other end may think for a while that we listen.
+void SimulatedGate::CloseWatch() {
+  newest_.reset();
+  if (stream_ == 0) return;
+  world_->scheduler.After(world_->random.Between(1, 20'000), [world = world_, stream = stream_] {
+    world->network.Close(stream);
+    world->coordinator->WatchEnded(stream);
+  });
+  stream_ = 0;
 }
 
 void SimulatedGate::OpenWatch() {
   stream_ = world_->next_stream++;
   heard_ms_ = world_->scheduler.now_ms();
   next_watch_ms_ = heard_ms_ + world_->random.Between(100, 5000);
-  world_->network.Send(number_, [world = world_, site = number_, context = context_,
-                                 stream = stream_] {
-    world->coordinator->OpenWatch(site, context, stream);
-  });
+  world_->network.Send(number_,
+                       [world = world_, site = number_, context = context_, stream = stream_] {
+                         world->coordinator->OpenWatch(site, context, stream);
+                       });
 }
 
 void SimulatedGate::ReceiveEvent(uint64_t stream, const RoundEvent& event) {
@@ -228,9 +233,8 @@ void SimulatedGate::Attempt(SharedCall call, uint64_t id, int64_t wait_ms) {
   world_->network.Send(number_, [world = world_, site = number_, call, respond] {
     world->coordinator->Receive(site, *call, respond);
   });
-  After(wait_ms, [this, call, id, wait_ms] {
-    Attempt(call, id, std::min(2 * wait_ms, kWaitMsMax));
-  });
+  After(wait_ms,
+        [this, call, id, wait_ms] { Attempt(call, id, std::min(2 * wait_ms, kWaitMsMax)); });
 }
 
 void SimulatedGate::Answered(uint64_t id, const Answer& answer) {

@@ -49,6 +49,7 @@ class SimulatedGate final : public SiteEnd, private Process {
   void Listen();
   void LookForResult();
   void OpenWatch();
+  void CloseWatch();
   void EndWith(const std::string& reason, bool finished);
   bool CrashesHere(absl::string_view where);
   bool Write(const std::string& file, std::string bytes);
@@ -58,6 +59,7 @@ class SimulatedGate final : public SiteEnd, private Process {
   Came Do(const site::WriteOrder& effect);
   Came Do(const site::FormContribution& effect);
   Came Do(const site::PushContribution& effect);
+  Came Do(const site::DiscardResult& effect);
   Came Do(const site::SendReport& effect);
   Came Do(const site::CleanUp& effect);
   Came Do(const site::RecordFinal&) { return std::nullopt; }

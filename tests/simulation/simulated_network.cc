@@ -42,8 +42,6 @@ void SimulatedNetwork::CutOff(int site, int64_t for_ms) {
   cut_until_ms_[static_cast<size_t>(site)] = scheduler_->now_ms() + for_ms;
 }
 
-void SimulatedNetwork::HealAll() {
-  std::fill(cut_until_ms_.begin(), cut_until_ms_.end(), 0);
-}
+void SimulatedNetwork::HealAll() { std::fill(cut_until_ms_.begin(), cut_until_ms_.end(), 0); }
 
 }  // namespace weft::simulation

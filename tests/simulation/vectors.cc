@@ -36,8 +36,7 @@ absl::StatusOr<Vector> DecodeBlob(Encoding encoding, absl::string_view blob, uin
   if (blob.size() != EncodedBytes(encoding, elements)) {
     return absl::DataLossError("the blob is of another length");
   }
-  const absl::StatusOr<VectorHeader> header =
-      ParseVectorHeader(blob.substr(0, kVectorHeaderBytes));
+  const absl::StatusOr<VectorHeader> header = ParseVectorHeader(blob.substr(0, kVectorHeaderBytes));
   if (!header.ok()) return header.status();
   const Digest wanted = IsDelta(encoding) ? *DigestFromBytes(base_digest) : Digest{};
   if (header->encoding != encoding || header->element_count != elements ||
