@@ -47,12 +47,15 @@ SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again
         state_.mutable_round()->clear_deadline_unix_ms();
         state_.mutable_round()->clear_cut_unix_ms();
       }
+      drive_at_next_event_ = drive_again;
       return {};
     case RoundEvent::FINISHED:
       return BeginFinish(now, drive_again);
     case RoundEvent::HALTED:
       return {Fail{absl::StrCat("the coordinator halted the run: ", now.reason())}};
     default:
+      // A gate that starts again now goes on with its stage when a round is open.
+      drive_at_next_event_ = drive_again;
       return {};
   }
 }

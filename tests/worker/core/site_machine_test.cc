@@ -213,6 +213,15 @@ TEST_F(SiteMachineTest, EveryStageGoesOnAfterARestart) {
   EXPECT_TRUE(machine_.Step(Joined{Context(), Open(0, 'a')}).empty());
 }
 
+TEST_F(SiteMachineTest, AStageGoesOnAfterARestartInAPause) {
+  Reach(GateState::PUSHING);
+  Restart();
+  EXPECT_TRUE(machine_.Step(Joined{Context(), At(RoundEvent::PAUSED, 0, 'a')}).empty());
+  EXPECT_TRUE(machine_.Step(RoundChanged{At(RoundEvent::PAUSED, 0, 'a')}).empty());
+  EXPECT_TRUE(Only<PushContribution>(machine_.Step(RoundChanged{Open(0, 'a')})));
+  EXPECT_TRUE(machine_.Step(RoundChanged{Open(0, 'a')}).empty());
+}
+
 TEST_F(SiteMachineTest, LostReplyToAPushIsNotSentAgain) {
   Reach(GateState::PUSHING);
   Restart();
