@@ -33,16 +33,13 @@ void Checkers::Committed(const RoundState& state, const std::string& bytes,
     if (const auto* receipt = std::get_if<KeepReceipt>(&effect)) OnReceipt(receipt->receipt);
     const auto* record = std::get_if<Record>(&effect);
     if (record != nullptr && record->decision.code() == Decision::CONTRIBUTION_EXCLUDED) {
-      if (record->decision.reason().empty()) {
-        Violated("counts_once",
-                 absl::StrCat(record->decision.site(), " is excluded without a reason"));
-      }
-      excluded_.insert({record->decision.site(), version_});
+      OnExcluded(record->decision);
     }
     if (const auto* round = std::get_if<KeepRound>(&effect)) OnRound(state, round->record);
   }
   CheckNeverBack(state);
   CheckStored(state);
+  CheckNothingIsLost(state);
   committed_ = bytes;
   epoch_ = state.coordinator_epoch();
   round_ = state.current().round();
@@ -66,17 +63,56 @@ void Checkers::CheckNeverBack(const RoundState& state) {
 }
 
 void Checkers::CheckStored(const RoundState& state) {
-  std::string before;
-  for (const StoredContribution& stored : state.current().contributions()) {
-    if (stored.site() <= before) {
+  SiteAndVersion before;
+  const auto check = [&](const StoredContribution& stored) {
+    const SiteAndVersion key(stored.site(), stored.base_version());
+    if (key <= before) {
       Violated("one_contribution",
-               absl::StrCat(stored.site(), " is stored twice in round ", state.current().round()));
+               absl::StrCat(stored.site(), " is stored twice for version ", stored.base_version()));
     }
-    before = stored.site();
-    const auto receipt = receipts_.find({stored.site(), state.consensus().version()});
+    before = key;
+    const auto receipt = receipts_.find(key);
     if (receipt == receipts_.end() || receipt->second != stored.digest()) {
       Violated("receipts", absl::StrCat("what is stored of ", stored.site(), " for version ",
-                                        state.consensus().version(), " has no receipt"));
+                                        stored.base_version(), " has no receipt"));
+    }
+  };
+  for (const StoredContribution& stored : state.current().contributions()) check(stored);
+  before = {};
+  for (const StoredContribution& stored : state.carried()) check(stored);
+}
+
+void Checkers::CheckNothingIsLost(const RoundState& state) {
+  if (waiting_.empty()) return;
+  std::set<SiteAndVersion> there;
+  for (const StoredContribution& c : state.current().contributions()) {
+    there.insert({c.site(), c.base_version()});
+  }
+  for (const ExcludedContribution& c : state.current().excluded()) {
+    there.insert({c.contribution().site(), c.contribution().base_version()});
+  }
+  if (state.phase() != RoundEvent::FINISHED) {
+    for (const StoredContribution& c : state.carried()) there.insert({c.site(), c.base_version()});
+  }
+  for (const SiteAndVersion& key : waiting_) {
+    if (there.count(key) > 0) continue;
+    Violated("counts_once", absl::StrCat("in round ", state.current().round(), ", ",
+                                         RoundEvent::Phase_Name(state.phase()), ", what ",
+                                         key.first, " has a receipt for (version ", key.second,
+                                         ") is neither included nor excluded, and does not wait"));
+  }
+}
+
+void Checkers::OnExcluded(const Decision& decision) {
+  if (decision.reason().empty()) {
+    Violated("counts_once", absl::StrCat(decision.site(), " is excluded without a reason"));
+  }
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    if (at->first == decision.site() && receipts_[*at] == decision.digest()) {
+      excluded_.insert(*at);
+      at = waiting_.erase(at);
+    } else {
+      ++at;
     }
   }
 }
@@ -88,6 +124,7 @@ void Checkers::OnReceipt(const Receipt& receipt) {
     Violated("one_contribution", absl::StrCat("two contributions of ", receipt.site(),
                                               " for version ", receipt.base_version(), " count"));
   }
+  if (is_new) waiting_.insert(found->first);
   const auto sent = sent_.find({receipt.site(), receipt.digest()});
   if (sent == sent_.end()) {
     return Violated("admission", absl::StrCat(receipt.site(), " never sent what is stored of it"));
@@ -112,60 +149,92 @@ void Checkers::OnReceipt(const Receipt& receipt) {
                                                 : std::string(x.status().message())));
 }
 
-void Checkers::CheckCounted(const RoundRecord& record) {
-  std::map<std::string, std::string> counted;
+void Checkers::Count(const RoundRecord& record) {
+  uint32_t fresh = 0;
   for (const StoredContribution& c : record.contributions()) {
-    const auto receipt = receipts_.find({c.site(), record.base_version()});
-    if (receipt == receipts_.end() || receipt->second != c.digest() ||
-        !counted.emplace(c.site(), c.digest()).second) {
-      Violated("counts_once", absl::StrCat("round ", record.round(), " includes ", c.site(),
-                                           " twice, or without a receipt"));
+    const SiteAndVersion key(c.site(), c.base_version());
+    const auto receipt = receipts_.find(key);
+    const bool known = receipt != receipts_.end() && receipt->second == c.digest();
+    if (!known || waiting_.erase(key) == 0) {
+      Violated("counts_once",
+               absl::StrCat("round ", record.round(), " includes ", c.site(), " (version ",
+                            c.base_version(), ") twice, or without a receipt"));
     }
+    fresh += c.base_version() == record.base_version();
   }
-  for (const auto& [key, digest] : receipts_) {
-    if (key.second != record.base_version() || counted.count(key.first) > 0) continue;
-    if (excluded_.count(key) > 0) continue;
+  if (fresh < scenario_.manifest.rounds().quorum()) {
     Violated("counts_once",
-             absl::StrCat("round ", record.round(), " has neither included nor excluded what ",
-                          key.first, " has a receipt for"));
+             absl::StrCat("round ", record.round(), " was closed with ", fresh, " contributions"));
   }
 }
 
-void Checkers::OnRound(const RoundState& state, const RoundRecord& record) {
-  CheckCounted(record);
-  if (record.base_version() + 1 != versions_.size() ||
-      state.consensus().version() != versions_.size()) {
-    return Violated("never_back",
-                    absl::StrCat("round ", record.round(), " goes from version ",
-                                 record.base_version(), " to ", state.consensus().version()));
-  }
-  if (record.contributions_size() < static_cast<int>(scenario_.manifest.rounds().quorum())) {
-    Violated("counts_once", absl::StrCat("round ", record.round(), " was closed with ",
-                                         record.contributions_size(), " contributions"));
-  }
-  const PlainConsensus& base = versions_.back();
+PlainConsensus Checkers::Recompute(const RoundRecord& record) {
+  const PlainConsensus& base = versions_[record.base_version()];
+  const RoundRules& rules = scenario_.manifest.rounds();
   std::vector<PlainContribution> contributions;
   for (const StoredContribution& c : record.contributions()) {
     const auto sent = sent_.find({c.site(), c.digest()});
-    if (sent == sent_.end()) continue;  // said by CheckCounted and OnReceipt
+    if (sent == sent_.end() || c.base_version() > record.base_version()) continue;  // said already
+    // An encoded change is taken from the base of today, a whole vector is moved to it.
+    const PlainConsensus& old = versions_[c.base_version()];
+    const bool delta = IsDelta(scenario_.up);
     absl::StatusOr<Vector> x =
-        DecodeBlob(scenario_.up, sent->second.blob, scenario_.elements, base.z, base.digest);
+        DecodeBlob(scenario_.up, sent->second.blob, scenario_.elements, base.z, old.digest);
     if (!x.ok()) continue;
-    double weight = 0;
-    for (const MemberSite& member : scenario_.membership.sites()) {
-      if (member.name() == c.site()) weight = member.weight();
+    for (size_t i = 0; !delta && old.digest != base.digest && i < x->size(); ++i) {
+      (*x)[i] = static_cast<float>(double{base.z[i]} + (double{(*x)[i]} - double{old.z[i]}));
     }
-    contributions.push_back({weight, *std::move(x)});
+    double weight = 1;
+    for (const MemberSite& member : scenario_.membership.sites()) {
+      if (member.name() == c.site() && member.weight() > 0) weight = member.weight();
+    }
+    const auto staleness = static_cast<double>(record.base_version() - c.base_version());
+    contributions.push_back(
+        {weight / std::pow(1 + staleness, rules.late_discount()), *std::move(x)});
   }
-  if (contributions.empty()) return;
-  PlainConsensus next = PlainOuterStep(scenario_, base, contributions);
-  if (next.digest != state.consensus().digest() || next.digest != record.result_digest()) {
-    Violated("recompute",
-             absl::StrCat("the consensus of round ", record.round(), " is ",
-                          ShortHex(state.consensus().digest()), ", plain loops over its ",
-                          contributions.size(), " contributions give ", ShortHex(next.digest)));
+  return contributions.empty() ? base : PlainOuterStep(scenario_, base, contributions);
+}
+
+// A version with the bytes of an older one: of its own base, or of one that was found good.
+void Checkers::GoBack(const RoundState& state) {
+  const uint64_t version = state.consensus().version();
+  if (version != versions_.size()) {
+    return Violated("never_back",
+                    absl::StrCat("version ", version, " follows version ", versions_.size() - 1));
   }
-  versions_.push_back(std::move(next));
+  const std::string& digest = state.consensus().digest();
+  if (digest == versions_[version_].digest) return versions_.push_back(versions_[version_]);
+  for (const uint64_t good : accepted_) {
+    if (good < versions_.size() && versions_[good].digest == digest) {
+      return versions_.push_back(versions_[good]);
+    }
+  }
+  Violated("recompute", absl::StrCat("version ", version, " is of a version that was never good"));
+}
+
+void Checkers::OnRound(const RoundState& state, const RoundRecord& record) {
+  if (record.base_version() != version_ || record.round() != round_) {
+    return Violated("never_back", absl::StrCat("round ", record.round(), " ends from version ",
+                                               record.base_version(), "; open was round ", round_,
+                                               " from version ", version_));
+  }
+  if (record.abandoned()) {
+    if (state.consensus().version() != version_) GoBack(state);
+    return;
+  }
+  Count(record);
+  if (violated()) return;
+  versions_.push_back(Recompute(record));
+  if (versions_.back().digest != record.result_digest()) {
+    return Violated("recompute",
+                    absl::StrCat("the consensus of round ", record.round(), " is ",
+                                 ShortHex(record.result_digest()), ", plain loops over its ",
+                                 record.contributions_size(), " contributions give ",
+                                 ShortHex(versions_.back().digest)));
+  }
+  if (!record.refused()) return;
+  refused_.insert(versions_.size() - 1);
+  GoBack(state);
 }
 
 void Checkers::Loaded(const std::string& state) {
@@ -216,7 +285,7 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
              absl::StrCat(site, " sends a contribution that it has not written down"));
   }
   const auto [found, is_new] =
-      sent_for_base_.emplace(std::pair(site, contribution.base_digest()), blob);
+      sent_for_base_.emplace(SiteAndVersion(site, contribution.context().base_version()), blob);
   if (!is_new && found->second != blob) {
     Violated("one_contribution",
              absl::StrCat(site, " sends a second contribution for round ", contribution.round()));
@@ -224,8 +293,8 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
 }
 
 void Checkers::TrainingBegan(const std::string& site, const std::string& base_digest) {
-  for (const PlainConsensus& version : versions_) {
-    if (version.digest == base_digest) return;
+  for (size_t version = 0; version < versions_.size(); ++version) {
+    if (versions_[version].digest == base_digest && refused_.count(version) == 0) return;
   }
   Violated("trains_committed", absl::StrCat(site, " trains from ", ShortHex(base_digest),
                                             ", which is no committed consensus"));

@@ -58,6 +58,9 @@ class Checkers {
   void TrainingBegan(const std::string& site, const std::string& base_digest);
   void GateCommitted(const std::string& site, const GateState& state);
   void GateEnded(const std::string& site, const std::string& reason, bool finished);
+  void Evaluated(uint64_t version, bool accepted) {
+    if (accepted) accepted_.insert(version);
+  }
   void SiteRevoked(const std::string& site) { revoked_.insert(site); }
 
   const std::vector<PlainConsensus>& versions() const { return versions_; }
@@ -72,8 +75,13 @@ class Checkers {
   void CheckNeverBack(const RoundState& state);
   void CheckStored(const RoundState& state);
   void OnReceipt(const Receipt& receipt);
+  void OnExcluded(const Decision& decision);
   void OnRound(const RoundState& state, const RoundRecord& record);
-  void CheckCounted(const RoundRecord& record);
+  void Count(const RoundRecord& record);
+  // What has a receipt and is neither counted nor excluded waits in the state.
+  void CheckNothingIsLost(const RoundState& state);
+  PlainConsensus Recompute(const RoundRecord& record);
+  void GoBack(const RoundState& state);
 
   const Scenario& scenario_;
   Violation violation_;
@@ -82,9 +90,12 @@ class Checkers {
   // What that state says.
   uint64_t epoch_ = 0, round_ = 0, version_ = 0;
   RoundEvent::Phase phase_ = RoundEvent::FORMING;
+  std::set<uint64_t> refused_;                      // versions that no one may use
+  std::set<uint64_t> accepted_ = {0};               // by an evaluation; the initial one is good
   std::map<SiteAndVersion, std::string> receipts_;  // digest
+  std::set<SiteAndVersion> waiting_;                // that have a receipt, and no more as yet
   std::set<SiteAndVersion> excluded_;
-  std::map<std::pair<std::string, std::string>, std::string> sent_for_base_;
+  std::map<SiteAndVersion, std::string> sent_for_base_;
   std::map<std::pair<std::string, std::string>, SentContribution> sent_;  // by site and digest
   std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;            // epoch, round
   std::set<std::string> revoked_;

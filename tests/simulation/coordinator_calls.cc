@@ -156,16 +156,15 @@ void SimulatedCoordinator::Spool(const PushCall& call, const Respond& respond) {
 }
 
 Refusal SimulatedCoordinator::CheckBytes(const PushCall& call, double* norm) const {
-  const ConsensusVersion& consensus = machine_->state().consensus();
-  if (consensus.digest() != call.contribution.base_digest()) {
+  const std::string* base = disk_.Read(VectorFile(call.contribution.base_digest()));
+  if (base == nullptr) {
     if (!world_->mutation.checks_contributions) return {};
     return MakeRefusal(Refusal::WRONG_ROUND, "the round is closed");
   }
   const uint64_t elements = world_->scenario.elements;
-  const absl::StatusOr<Vector> z = DecodeBlob(
-      Encoding::kParametersFp32, *disk_.Read(VectorFile(consensus.digest())), elements, {}, "");
+  const absl::StatusOr<Vector> z = DecodeBlob(Encoding::kParametersFp32, *base, elements, {}, "");
   const absl::StatusOr<Vector> x =
-      DecodeBlob(world_->scenario.up, call.blob, elements, *z, consensus.digest());
+      DecodeBlob(world_->scenario.up, call.blob, elements, *z, call.contribution.base_digest());
   if (absl::IsInvalidArgument(x.status())) {
     return MakeRefusal(Refusal::NOT_FINITE, std::string(x.status().message()));
   }
@@ -201,6 +200,10 @@ void SimulatedCoordinator::CheckAndStore(const PushCall& call, const Respond& re
   stored.set_update_norm(norm);
   stored.set_inner_steps(contribution.inner_steps());
   stored.set_token_count(contribution.token_count());
+  stored.set_base_version(contribution.context().base_version());
+  stored.set_base_digest(contribution.base_digest());
+  // A late one's folder may have been removed meanwhile: it is sent again.
+  if (disk_.Read(file) == nullptr) return;
   const Outcome outcome = Handle(ContributionArrived{contribution.round(), stored, "signed"});
   if (!outcome.has_value()) return;
   disk_.RemoveFile(absl::StrCat("spool/", site));

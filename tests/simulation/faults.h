@@ -35,6 +35,9 @@ enum class Fault {
   kSiteLate,
   kRevoked,
   kTakeOver,
+  kPaused,
+  kNoEvaluation,  // nobody says anything of a new consensus, or too late
+  kConsensusRefused,
   kHostileAct,
   kCount,
 };

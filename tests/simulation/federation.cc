@@ -14,7 +14,8 @@ namespace {
 
 constexpr Fault kTroubles[] = {Fault::kPartition, Fault::kClockJump,   Fault::kCoordinatorCrash,
                                Fault::kGateCrash, Fault::kWorkerCrash, Fault::kFileCorrupted,
-                               Fault::kSiteGone,  Fault::kRevoked,     Fault::kTakeOver};
+                               Fault::kSiteGone,  Fault::kRevoked,     Fault::kTakeOver,
+                               Fault::kPaused};
 
 class Federation {
  public:
@@ -128,6 +129,11 @@ void Federation::Do(Fault trouble) {
       gate.Vanish();
       ++gone_;
       break;
+    case Fault::kPaused:
+      if (!coordinator_->up()) return;
+      coordinator_->Pause();
+      world_.scheduler.After(random_.Between(500, 30'000), [this] { coordinator_->Resume(); });
+      break;
     case Fault::kTakeOver:
       if (!coordinator_->up()) return;
       coordinator_->TakeOverAtNextStart();
@@ -145,6 +151,7 @@ void Federation::EndTrouble() {
   world_.faults.EndAll();
   world_.network.HealAll();
   coordinator_->SetClockRight();
+  coordinator_->Resume();
 }
 
 bool Federation::Done() const {
@@ -160,7 +167,8 @@ bool Federation::Done() const {
 int64_t Federation::ProgressMsMax() const {
   const RoundRules& rules = scenario_.manifest.rounds();
   return int64_t{rules.round_count() + 4} *
-             (1000 * int64_t{rules.round_seconds_max()} + scenario_.training_ms_max + 10'000) +
+             (1000 * int64_t{rules.round_seconds_max()} + scenario_.training_ms_max + 10'000 +
+              1000 * int64_t{rules.evaluation_seconds_max()}) +
          300'000;
 }
 

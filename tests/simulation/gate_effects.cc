@@ -108,15 +108,25 @@ SimulatedGate::Came SimulatedGate::UseWhole(const RoundEvent& round, const PullA
   return site::BaseFetched{wanted};
 }
 
-SimulatedGate::Came SimulatedGate::Do(const site::WriteOrder& effect) {
+void SimulatedGate::WriteOrder(const RoundEvent& round, uint32_t steps_enough) {
   RoundOrder order;
-  order.set_run_id(effect.round.context().run_id());
-  order.set_coordinator_epoch(effect.round.context().coordinator_epoch());
-  order.set_round(effect.round.round());
-  order.set_base_version(effect.round.context().base_version());
-  order.set_base_digest(Hex(effect.round.base_digest()));
-  order.set_inner_steps(effect.round.inner_steps());
+  order.set_run_id(round.context().run_id());
+  order.set_coordinator_epoch(round.context().coordinator_epoch());
+  order.set_round(site::WorkOf(round));
+  order.set_base_version(round.context().base_version());
+  order.set_base_digest(Hex(round.base_digest()));
+  order.set_inner_steps(round.inner_steps());
+  order.set_steps_enough(steps_enough);
   if (Write(kOrderFile, order.SerializeAsString())) worker_.OrderWritten();
+}
+
+SimulatedGate::Came SimulatedGate::Do(const site::WriteOrder& effect) {
+  WriteOrder(effect.round, 0);
+  return std::nullopt;
+}
+
+SimulatedGate::Came SimulatedGate::Do(const site::CutOrder& effect) {
+  WriteOrder(effect.round, effect.round.inner_steps_min());
   return std::nullopt;
 }
 
@@ -127,7 +137,7 @@ void SimulatedGate::LookForResult() {
   if (bytes == nullptr) return;
   RoundResult result;
   if (!result.ParseFromString(*bytes)) return Feed(site::ResultUnusable{"it cannot be read"});
-  if (result.round() != state.round().round()) return;
+  if (result.round() != site::WorkOf(state.round())) return;
   worker_.ForgiveDeaths();
   Feed(site::ResultSeen{std::move(result)});
 }
@@ -198,7 +208,7 @@ SimulatedGate::Came SimulatedGate::Do(const site::PushContribution& effect) {
 SimulatedGate::Came SimulatedGate::Do(const site::DiscardResult& effect) {
   RoundResult result;
   const std::string* bytes = disk_.Read(kResultFile);
-  if (bytes != nullptr && (!result.ParseFromString(*bytes) || result.round() == effect.round)) {
+  if (bytes != nullptr && (!result.ParseFromString(*bytes) || result.round() == effect.work)) {
     disk_.RemoveFile(kResultFile);
     worker_.OrderWritten();  // it looks for work
   }
@@ -231,9 +241,8 @@ SimulatedGate::Came SimulatedGate::Do(const site::CleanUp& effect) {
     if (!needed || file != SiteVectorFile(result.vector_digest())) disk_.RemoveFile(file);
   }
   for (const std::string& file : disk_.List("own/")) disk_.RemoveFile(file);
-  for (const std::string& file : disk_.List("statement/")) {
-    if (file != StatementFile(effect.round)) disk_.RemoveFile(file);
-  }
+  // Every round that is sent has its own; those of this round are written after this.
+  for (const std::string& file : disk_.List("statement/")) disk_.RemoveFile(file);
   return std::nullopt;
 }
 

@@ -82,7 +82,8 @@ void HostileSite::Push() {
   statement.set_layout_digest(ToBytes(Layout()));
   statement.set_encoding(std::string(EncodingName(world_->scenario.up)));
   statement.set_inner_steps(world_->scenario.manifest.rounds().inner_steps());
-  SetVector(&call, Train(world_->scenario.seed, name_, base.digest, base.z), base);
+  SetVector(&call, Train(world_->scenario.seed, name_, now_.context().base_version(), base.z),
+            base);
   if (world_->random.Chance(0.75)) {
     world_->faults.Count(Fault::kHostileAct);
     Spoil(&call);
@@ -110,9 +111,10 @@ void HostileSite::Spoil(PushCall* call) {
       x[0] += static_cast<float>(world_->random.Unit());
       return SetVector(call, x, base);
     case 3: {  // from an older base, under this round's number
-      const PlainConsensus& old = versions[world_->random.Below(versions.size())];
+      const uint64_t version = world_->random.Below(versions.size());
+      const PlainConsensus& old = versions[version];
       statement.set_base_digest(old.digest);
-      x = Train(world_->scenario.seed, name_, old.digest, old.z);
+      x = Train(world_->scenario.seed, name_, version, old.z);
       return SetVector(call, x, old);
     }
     case 4:  // from a base of its own

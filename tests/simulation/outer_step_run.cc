@@ -44,11 +44,19 @@ bool OuterStepRun::Open() {
   for (const StoredContribution& stored : step_.record.contributions()) {
     const std::string* blob = disk_->Read(ContributionFile(round(), stored.digest()));
     if (blob == nullptr) return false;
-    absl::StatusOr<Vector> x =
-        DecodeBlob(scenario_.up, *blob, scenario_.elements, z_, base.digest());
+    const bool older = !stored.base_digest().empty() && stored.base_digest() != base.digest();
+    absl::StatusOr<Vector> x = DecodeBlob(scenario_.up, *blob, scenario_.elements, z_,
+                                          older ? stored.base_digest() : base.digest());
     if (!x.ok()) {
       problem_ = std::string(x.status().message());
       return true;
+    }
+    if (older && !IsDelta(scenario_.up)) {
+      Vector old;
+      if (!ReadState(stored.base_digest(), &old)) return false;
+      for (size_t i = 0; i < x->size(); ++i) {
+        (*x)[i] = static_cast<float>(double{z_[i]} + (double{(*x)[i]} - double{old[i]}));
+      }
     }
     x_.push_back(*std::move(x));
     weights_.push_back(stored.weight());

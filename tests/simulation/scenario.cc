@@ -34,6 +34,23 @@ void DrawRules(Random* random, const Scenario& scenario, RoundRules* rules) {
   rules->set_update_norm_max(10);
 }
 
+// What a run may choose beyond the plain protocol.
+void DrawPolicies(Random* random, RoundRules* rules) {
+  if (random->Chance(0.3)) rules->set_without_quorum("abandon");
+  if (random->Chance(0.3)) rules->set_extensions_max(static_cast<uint32_t>(random->Between(1, 2)));
+  if (random->Chance(0.2)) rules->set_norm_factor_max(3);
+  if (random->Chance(0.4)) {
+    rules->set_late("carry");
+    rules->set_late_staleness_max(static_cast<uint32_t>(random->Below(4)));
+    rules->set_late_discount(random->Chance(0.5) ? 0.5 : 0);
+  }
+  if (random->Chance(0.4)) rules->set_inner_steps_min(1 + rules->inner_steps() / 2);
+  if (random->Chance(0.25)) {
+    rules->set_evaluation_seconds_max(static_cast<uint32_t>(random->Between(5, 20)));
+    if (random->Chance(0.5)) rules->set_evaluation_missing("accept");
+  }
+}
+
 void DrawScheme(Random* random, ConsensusScheme* scheme) {
   scheme->set_combine("mean");
   OuterOptimizer* outer = scheme->mutable_outer();
@@ -60,6 +77,8 @@ void DrawFaults(Random* random, Scenario* scenario) {
   set(Fault::kDiskError, 0.002);
   set(Fault::kUnusableVector, 0.01);
   set(Fault::kSlowTraining, 0.05);
+  set(Fault::kNoEvaluation, 0.1);
+  set(Fault::kConsensusRefused, 0.1);
   // Weights among the kinds of trouble that come between two steps.
   set(Fault::kPartition, 1);
   set(Fault::kClockJump, 1);
@@ -70,6 +89,7 @@ void DrawFaults(Random* random, Scenario* scenario) {
   set(Fault::kSiteGone, 0.3);
   set(Fault::kRevoked, 0.2);
   set(Fault::kTakeOver, 0.3);
+  set(Fault::kPaused, 0.3);
   scenario->trouble_every_ms = static_cast<int64_t>(4000 / std::max(0.05, much));
 }
 
@@ -88,6 +108,7 @@ Scenario DrawScenario(uint64_t seed) {
   const int honest = scenario.site_count - scenario.hostile_count;
   if (random.Chance(0.4)) scenario.gone_count_max = static_cast<int>(random.Below(honest));
   DrawRules(&random, scenario, manifest.mutable_rounds());
+  DrawPolicies(&random, manifest.mutable_rounds());
   DrawScheme(&random, manifest.mutable_consensus());
   DrawFaults(&random, &scenario);
   manifest.set_protocol_version(1);

@@ -176,10 +176,11 @@ void SimulatedCoordinator::Do(const Effect& effect) {
     if (world_->mutation.effects_before_commit) return Flush();
     FlushSoon();
   } else if (const auto* step = std::get_if<RunOuterStep>(&effect)) {
+    outer_step_runs_ = true;
+    if (!GatherContributions(step->record)) return Fail("a contribution cannot be linked");
     const auto run =
         std::make_shared<OuterStepRun>(world_->scenario, world_->mutation, &disk_, *step);
     if (!run->Open()) return Fail("an outer step's input cannot be read");
-    outer_step_runs_ = true;
     After(kBlockMs, [this, run] { RunBlock(run); });
   } else if (const auto* publish = std::get_if<PublishRelease>(&effect)) {
     After(world_->random.Between(10, 500), [this, version = publish->version] {
@@ -187,6 +188,8 @@ void SimulatedCoordinator::Do(const Effect& effect) {
       if (!disk_.Write({{file, "published"}}, Sync::kYes).ok) return Fail("a release failed");
       Handle(ReleasePublished{version});
     });
+  } else if (const auto* evaluate = std::get_if<Evaluate>(&effect)) {
+    AskForEvaluation(evaluate->candidate);
   } else if (std::holds_alternative<weft::RemoveUnneeded>(effect)) {
     RemoveUnneeded();
   }
@@ -214,20 +217,55 @@ void SimulatedCoordinator::RunBlock(const std::shared_ptr<OuterStepRun>& run) {
 void SimulatedCoordinator::RemoveUnneeded() {
   if (outer_step_runs_) return;
   const RoundState& state = machine_->state();
-  const ConsensusVersion& consensus = state.consensus();
-  std::set<std::string> needed = {
-      VectorFile(consensus.digest()), VectorFile(consensus.delta_digest()),
-      VectorFile(consensus.momentum_digest()), VectorFile(consensus.residual_digest())};
+  std::set<std::string> needed;
+  for (const ConsensusVersion* version :
+       {&state.consensus(), &state.candidate(), &state.last_good()}) {
+    for (const std::string* digest : {&version->digest(), &version->delta_digest(),
+                                      &version->momentum_digest(), &version->residual_digest()}) {
+      needed.insert(VectorFile(*digest));
+    }
+  }
+  for (const ConsensusVersion& older : state.older()) needed.insert(VectorFile(older.digest()));
   for (const PendingRelease& release : state.releases()) {
     needed.insert(VectorFile(release.digest()));
   }
+  std::set<std::string> folders = {ContributionFile(state.current().round(), "")};
+  const auto keep = [&](const StoredContribution& c) {
+    needed.insert(VectorFile(c.base_digest()));
+    folders.insert(ContributionFile(c.round(), ""));
+  };
+  for (const StoredContribution& c : state.carried()) keep(c);
+  for (const StoredContribution& c : state.current().contributions()) keep(c);
   for (const std::string& file : disk_.List("vector/")) {
     if (needed.count(file) == 0) disk_.RemoveFile(file);
   }
-  const std::string current = ContributionFile(state.current().round(), "");
+  const size_t folder_size = folders.begin()->size();
   for (const std::string& file : disk_.List("contribution/")) {
-    if (file < current) disk_.RemoveFile(file);
+    if (folders.count(file.substr(0, folder_size)) == 0) disk_.RemoveFile(file);
   }
+}
+
+// The folder of a round holds everything that its consensus is made of.
+bool SimulatedCoordinator::GatherContributions(const RoundRecord& record) {
+  for (const StoredContribution& c : record.contributions()) {
+    if (c.round() == record.round()) continue;
+    const std::string* blob = disk_.Read(ContributionFile(c.round(), c.digest()));
+    const std::string here = ContributionFile(record.round(), c.digest());
+    if (blob == nullptr && disk_.Read(here) == nullptr) return false;
+    if (blob != nullptr && !disk_.Write({{here, *blob}}, Sync::kYes).ok) return false;
+  }
+  return true;
+}
+
+// An evaluator that reads the candidate, and says once what it thinks of it, if it comes to that.
+void SimulatedCoordinator::AskForEvaluation(const ConsensusVersion& candidate) {
+  int64_t ms = world_->random.Between(500, 4000);
+  if (world_->faults.Happens(Fault::kNoEvaluation)) ms = world_->random.Between(1000, 60'000);
+  const bool accepted = !world_->faults.Happens(Fault::kConsensusRefused);
+  After(ms, [this, accepted, version = candidate.version()] {
+    world_->checkers.Evaluated(version, accepted);
+    Handle(EvaluationDone{version, accepted, accepted ? "it is good" : "its loss rose"});
+  });
 }
 
 void SimulatedCoordinator::OpenWatch(int site, const MessageContext& context, uint64_t stream) {
@@ -298,6 +336,20 @@ void SimulatedCoordinator::Revoke(const std::string& site) {
     if (member.name() == site) member.set_revoked(true);
   }
   Handle(MembershipChanged{membership});
+}
+
+void SimulatedCoordinator::Pause() {
+  if (up()) Handle(OperatorPaused{"an operator looks at something"});
+}
+
+void SimulatedCoordinator::Resume() {
+  if (!up()) {
+    world_->scheduler.After(1000, [this] { Resume(); });
+  } else if (machine_->state().has_pause()) {
+    Handle(OperatorResumed{"it was looked at"});
+    // A crash before the commit leaves it paused.
+    if (!up()) Resume();
+  }
 }
 
 }  // namespace weft::simulation

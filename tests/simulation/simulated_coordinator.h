@@ -42,6 +42,8 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
 
   // What operators and the world do.
   void Revoke(const std::string& site);
+  void Pause();
+  void Resume();  // also when it was not paused
   void TakeOverAtNextStart() { take_over_ = true; }
   void JumpClock(int64_t ms) { clock_offset_ms_ += ms; }
   void SetClockRight() { clock_offset_ms_ = 0; }
@@ -84,6 +86,8 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   void Tell(uint64_t stream);
 
   void RunBlock(const std::shared_ptr<OuterStepRun>& run);
+  bool GatherContributions(const RoundRecord& record);
+  void AskForEvaluation(const ConsensusVersion& candidate);
   void RemoveUnneeded();
 
   const RunManifest& manifest() const { return world_->scenario.manifest; }

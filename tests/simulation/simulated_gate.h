@@ -57,6 +57,7 @@ class SimulatedGate final : public SiteEnd, private Process {
   Came Do(const site::JoinRun&);
   Came Do(const site::FetchBase& effect);
   Came Do(const site::WriteOrder& effect);
+  Came Do(const site::CutOrder& effect);
   Came Do(const site::FormContribution& effect);
   Came Do(const site::PushContribution& effect);
   Came Do(const site::DiscardResult& effect);
@@ -69,6 +70,7 @@ class SimulatedGate final : public SiteEnd, private Process {
   Came Do(const site::Finish&);
   Came Do(const site::Fail& effect);
 
+  void WriteOrder(const RoundEvent& round, uint32_t steps_enough);
   bool HoldsWhole(const std::string& file, const std::string& digest) const;
   void PullWhole(const RoundEvent& round);
   Came UseWhole(const RoundEvent& round, const PullAnswer& answer);

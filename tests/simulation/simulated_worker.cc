@@ -53,7 +53,12 @@ void SimulatedWorker::Look() {
       result.base_digest() == order.base_digest()) {
     return;
   }
-  if (is_training_ && SameWork(order, training_)) return;
+  if (is_training_ && SameWork(order, training_)) {
+    const bool cut = order.steps_enough() > 0 && training_.steps_enough() == 0;
+    training_ = order;
+    if (cut) FinishAfter(world_->random.Between(1, 500));
+    return;
+  }
   const std::string* base = disk_->Read(BaseFile(order.base_digest()));
   if (base == nullptr) return After(kPollMs, [this] { Look(); });
   const std::string digest = DigestOf(*base);
@@ -64,27 +69,32 @@ void SimulatedWorker::Look() {
       DecodeBlob(Encoding::kParametersFp32, *base, world_->scenario.elements, {}, "");
   if (!z.ok()) return Die("its base cannot be read");
   const uint64_t other = world_->mutation.forgets_contribution ? life() : 0;
-  const Vector x = Train(world_->scenario.seed + other, site_, digest, *z);
+  vector_ = Train(world_->scenario.seed + other, site_, order.base_version(), *z);
   training_ = order;
   is_training_ = true;
   int64_t ms = world_->random.Between(100, world_->scenario.training_ms_max);
   if (world_->faults.Happens(Fault::kSlowTraining)) ms += world_->random.Between(5000, 120'000);
-  After(ms, [this, order, x] {
+  FinishAfter(ms);
+}
+
+void SimulatedWorker::FinishAfter(int64_t ms) {
+  After(ms, [this, order = training_] {
     // A newer order ends the work on this one.
-    if (is_training_ && SameWork(order, training_)) Finish(order, x);
+    if (is_training_ && SameWork(order, training_)) Finish();
   });
 }
 
-void SimulatedWorker::Finish(const RoundOrder& order, const Vector& x) {
+void SimulatedWorker::Finish() {
+  const RoundOrder& order = training_;
   is_training_ = false;
-  const std::string blob = *EncodeBlob(Encoding::kParametersFp32, x, {}, "");
+  const std::string blob = *EncodeBlob(Encoding::kParametersFp32, vector_, {}, "");
   RoundResult result;
   result.set_protocol_version(1);
   result.set_run_id(order.run_id());
   result.set_round(order.round());
   result.set_base_digest(order.base_digest());
   result.set_vector_digest(absl::BytesToHexString(DigestOf(blob)));
-  result.set_inner_steps(order.inner_steps());
+  result.set_inner_steps(order.steps_enough() > 0 ? order.steps_enough() : order.inner_steps());
   result.set_token_count(order.inner_steps());
   const std::string file = SiteVectorFile(result.vector_digest());
   if (!disk_->Write({{file, blob}}, Sync::kYes).ok) return Die("its vector cannot be written");

@@ -36,11 +36,13 @@ class SimulatedWorker final : private Process {
  private:
   void Look();
   void Die(absl::string_view why);
-  void Finish(const RoundOrder& order, const Vector& x);
+  void FinishAfter(int64_t ms);
+  void Finish();
 
   const std::string site_;
   SimulatedDisk* const disk_;
   RoundOrder training_;  // the order under way
+  Vector vector_;        // what will come of it
   bool is_training_ = false;
   int deaths_ = 0;
 };

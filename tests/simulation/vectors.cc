@@ -60,9 +60,9 @@ Vector InitialVector(uint64_t seed, uint64_t elements) {
   return x;
 }
 
-Vector Train(uint64_t seed, absl::string_view site, const std::string& base_digest,
+Vector Train(uint64_t seed, absl::string_view site, uint64_t base_version,
              absl::Span<const float> base) {
-  Random random(Mix(seed ^ Hash(site) ^ Hash(base_digest)));
+  Random random(Mix(seed ^ Hash(site) ^ Mix(base_version)));
   Vector x(base.begin(), base.end());
   for (float& value : x) value += static_cast<float>(0.2 * random.Unit() - 0.1);
   return x;

@@ -1,5 +1,5 @@
 // Small vectors as the blobs that travel, through the real codec; and the training of a simulated
-// site, a deterministic function of (site, base, seed). Pure.
+// site, a deterministic function of (seed, site, base and its version). Pure.
 #ifndef WEFT_TESTS_SIMULATION_VECTORS_H_
 #define WEFT_TESTS_SIMULATION_VECTORS_H_
 
@@ -30,7 +30,7 @@ std::string DigestOf(absl::string_view blob);  // bytes
 
 Vector InitialVector(uint64_t seed, uint64_t elements);
 // A move of some 0.1 in every element, the same whenever it is asked for.
-Vector Train(uint64_t seed, absl::string_view site, const std::string& base_digest,
+Vector Train(uint64_t seed, absl::string_view site, uint64_t base_version,
              absl::Span<const float> base);
 
 }  // namespace weft::simulation
