@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <utility>
 
@@ -57,6 +58,11 @@ std::string Fingerprint(const std::string& path) {
                       info.st_mtim.tv_nsec);
 }
 
+int64_t SteadyMs() {
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RoundDriver>> RoundDriver::Create(const LoadedRun& run,
@@ -96,6 +102,7 @@ RoundDriver::RoundDriver(const LoadedRun& run, Options options, Listener listene
       listener_(std::move(listener)),
       store_(std::move(store)),
       machine_(run.manifest.manifest, std::move(state)),
+      clock_(machine_.state().now_unix_ms(), absl::ToUnixMillis(absl::Now()), SteadyMs()),
       vectors_(std::move(vectors)),
       snapshot_(std::make_shared<const RoundState>(machine_.state())) {}
 
@@ -119,15 +126,15 @@ std::shared_ptr<const RoundState> RoundDriver::state() const {
   return snapshot_;
 }
 
+int64_t RoundDriver::UnixMs() const { return clock_.UnixMs(SteadyMs()); }
+
 // The first tick comes before any event.
 void RoundDriver::Tick() {
   if (!std::exchange(started_, true)) {
-    const absl::Status status =
-        Apply(machine_.Step(CoordinatorStarted{absl::ToUnixMillis(absl::Now())}));
+    const absl::Status status = Apply(machine_.Step(CoordinatorStarted{UnixMs()}));
     if (!status.ok()) return;
   }
-  Handle(TimeAdvanced{absl::ToUnixMillis(absl::Now())})
-      .IgnoreError();  // Fail has told the listener
+  Handle(TimeAdvanced{UnixMs()}).IgnoreError();  // Fail has told the listener
   if (failure_.ok()) ReadMembershipIfChanged();
   if (failure_.ok()) {
     TakeOperatorCommands(run_.paths.commands(),
@@ -141,7 +148,7 @@ RoundDriver::Outcome RoundDriver::Handle(const Event& event) {
   if (!failure_.ok()) return failure_;
   // Every event happens at a time that the machine knows.
   if (!std::holds_alternative<TimeAdvanced>(event)) {
-    absl::Status status = Apply(machine_.Step(TimeAdvanced{absl::ToUnixMillis(absl::Now())}));
+    absl::Status status = Apply(machine_.Step(TimeAdvanced{UnixMs()}));
     if (!status.ok()) return status;
   }
   if (const auto* arrived = std::get_if<ContributionArrived>(&event)) {

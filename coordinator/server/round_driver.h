@@ -23,6 +23,7 @@
 #include "coordinator/core/aggregator.h"
 #include "coordinator/core/outer_optimizer.h"
 #include "coordinator/core/round_machine.h"
+#include "coordinator/core/run_clock.h"
 #include "coordinator/server/operator_command.h"
 #include "coordinator/server/run_folder.h"
 #include "coordinator/server/work_thread.h"
@@ -60,6 +61,8 @@ class RoundDriver {
   RoundDriver(const LoadedRun& run, Options options, Listener listener,
               std::unique_ptr<RoundStore> store, RoundState state, BlobDirectory vectors);
 
+  int64_t UnixMs() const;
+
   // On the loop's thread.
   void Tick();
   Outcome Handle(const Event& event);
@@ -79,6 +82,7 @@ class RoundDriver {
   const Listener listener_;
   std::unique_ptr<RoundStore> store_;
   RoundMachine machine_;
+  const RunClock clock_;
   const BlobDirectory vectors_;
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<OuterUpdate> update_;

@@ -47,10 +47,6 @@ RoundState SimulatedCoordinator::DurableState() const {
   return state;
 }
 
-int64_t SimulatedCoordinator::UnixMs() const {
-  return world_->scenario.start_unix_ms + world_->scheduler.now_ms() + clock_offset_ms_;
-}
-
 void SimulatedCoordinator::Start() {
   if (up()) return;
   Begin();
@@ -65,6 +61,9 @@ void SimulatedCoordinator::Start() {
   if (disk_.Read(VectorFile(state.consensus().digest())) == nullptr) {
     return world_->checkers.Violated("durable_first", "the state names a consensus that is gone");
   }
+  const int64_t now_ms = world_->scheduler.now_ms();
+  clock_ = std::make_unique<RunClock>(
+      state.now_unix_ms(), world_->scenario.start_unix_ms + now_ms + clock_offset_ms_, now_ms);
   machine_ = std::make_unique<RoundMachine>(manifest(), std::move(state));
   // Before time: a round that time closes runs its outer step by itself.
   if (!Apply(machine_->Step(CoordinatorStarted{UnixMs()}))) return;

@@ -19,6 +19,7 @@
 
 #include "coordinator/core/admission.h"
 #include "coordinator/core/round_machine.h"
+#include "coordinator/core/run_clock.h"
 #include "tests/simulation/outer_step_run.h"
 #include "tests/simulation/simulated_disk.h"
 #include "tests/simulation/world.h"
@@ -64,7 +65,7 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   bool CrashesHere(absl::string_view where);
   void Fail(absl::string_view what);
   void Tick();
-  int64_t UnixMs() const;
+  int64_t UnixMs() const { return clock_->UnixMs(world_->scheduler.now_ms()); }
 
   // Calls.
   void On(int site, const JoinRequest& call, const Respond& respond);
@@ -95,6 +96,7 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   SimulatedDisk disk_;
   ContributionShape shape_;
   std::unique_ptr<RoundMachine> machine_;
+  std::unique_ptr<RunClock> clock_;  // of this process
   bool outer_step_runs_ = false;
   std::map<uint64_t, Watch> watches_;
   bool flush_is_due_ = false;
