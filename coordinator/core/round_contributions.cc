@@ -71,7 +71,8 @@ void RoundMachine::Carry(const StoredContribution& arrived, uint64_t round,
                       absl::StrCat("another contribution (", ShortHex(c.digest()),
                                    ") is stored for base version ", c.base_version()));
   }
-  if (state_.phase() == RoundEvent::FINISHED || state_.phase() == RoundEvent::HALTED) {
+  const bool all_done = state_.rounds_done() == manifest_.rounds().round_count();
+  if (all_done || state_.phase() == RoundEvent::HALTED) {
     return RefuseCall(arrived.site(), Refusal::WRONG_ROUND,
                       absl::StrCat("round ", round, " is closed: ", state_.reason()));
   }

@@ -187,6 +187,7 @@ class RoundMachine {
   void LoseBase(const std::string& why);
   void KeepOlder();
   void EndRound(bool work_done);
+  void DropCarried(RoundRecord* last);
   void AddRelease(const RoundRecord& record);
   void StartDueReleases();
   void FinishIfPublished();

@@ -170,6 +170,7 @@ void RoundMachine::EndRound(bool work_done) {
   const bool due = work_done && !ended.abandoned() && !ended.refused() && every != 0 &&
                    state_.rounds_done() % every == 0;
   if (last || due) AddRelease(ended);
+  if (last) DropCarried(&ended);
 
   RoundRecord next;
   next.set_round(ended.round() + 1);
@@ -194,6 +195,17 @@ void RoundMachine::EndRound(bool work_done) {
   if (!state_.has_pause()) return OpenOrWait();
   state_.set_reason(absl::StrCat("round ", state_.current().round(), " is next"));
   BeginPause();
+}
+
+// What came late for the last round has no round to count in.
+void RoundMachine::DropCarried(RoundRecord* last) {
+  for (const StoredContribution& c : state_.carried()) {
+    ExcludedContribution* excluded = last->add_excluded();
+    *excluded->mutable_contribution() = c;
+    excluded->set_reason("late, and all rounds are done");
+    Decide(Decision::CONTRIBUTION_EXCLUDED, excluded->reason(), c.site(), c.digest());
+  }
+  state_.clear_carried();
 }
 
 void RoundMachine::AddRelease(const RoundRecord& record) {

@@ -371,5 +371,31 @@ TEST_F(RoundMachineTest, EqualEventsGiveEqualStates) {
   EXPECT_EQ(machine_.state().SerializeAsString(), other.state().SerializeAsString());
 }
 
+// A receipt is honoured to the end: included, or excluded with a reason.
+TEST_F(RoundMachineTest, WhatComesLateForTheLastRoundIsExcludedWithAReason) {
+  RunManifest manifest = Manifest();
+  manifest.mutable_rounds()->set_round_count(1);
+  manifest.mutable_rounds()->set_late("carry");
+  machine_ = RoundMachine(manifest, RoundMachine::InitialState(manifest, Members(), Version(0)));
+  OpenWithThree();
+  Contribute("a");
+  Contribute("b");
+  Step(TimeAdvanced{70000});
+  ASSERT_EQ(phase(), RoundEvent::AGGREGATING);
+  StoredContribution late;
+  late.set_site("c");
+  late.set_digest("late");
+  late.set_base_digest(Version(0).digest());
+  Step(ContributionArrived{0, late, "signed by c"});
+  ASSERT_TRUE(Find<KeepReceipt>().has_value());
+  Step(OuterStepDone{0, Version(1)});
+  EXPECT_THAT(Codes(), testing::Contains(Decision::CONTRIBUTION_EXCLUDED));
+  ASSERT_EQ(Find<KeepRound>()->record.excluded_size(), 1);
+  EXPECT_THAT(Find<KeepRound>()->record.excluded(0).reason(), HasSubstr("all rounds are done"));
+  late.set_site("d");
+  Step(ContributionArrived{0, late, "signed by d"});
+  EXPECT_TRUE(Find<Refuse>().has_value());
+}
+
 }  // namespace
 }  // namespace weft
