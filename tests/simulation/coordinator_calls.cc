@@ -98,7 +98,7 @@ std::optional<PushReply> SimulatedCoordinator::FindReceipt(const PushCall& call)
   const Contribution& contribution = call.contribution;
   const std::string* bytes = disk_.Read(
       absl::StrCat("receipt/", contribution.site(), "/", contribution.context().base_version()));
-  if (bytes == nullptr || !world_->mutation.checks_contributions) return std::nullopt;
+  if (bytes == nullptr || !world_->mutation.looks_for_receipts) return std::nullopt;
   Receipt receipt;
   if (!receipt.ParseFromString(*bytes)) return std::nullopt;
   if (receipt.digest() == contribution.blob_digest()) return Stored(receipt.digest());

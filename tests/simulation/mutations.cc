@@ -61,7 +61,7 @@ std::vector<Mutation> MakeCoordinatorMutations() {
           for (auto& c : *step->record.mutable_contributions()) c.set_weight(equal);
         });
       };
-  add("drops_from_record", "a round's record leaves out what is stored", "counts_once").effects =
+  add("drops_from_record", "a round's record leaves out what is stored", "recompute").effects =
       [](auto* effects) {
         for (Effect& effect : *effects) {
           auto* keep = std::get_if<KeepRound>(&effect);
@@ -82,7 +82,7 @@ std::vector<Mutation> MakeCoordinatorMutations() {
     stored->erase(old);
     return true;
   };
-  all.back().checks_contributions = false;
+  all.back().looks_for_receipts = false;
   add("unchecked_base", "contributions from another base are taken", "admission")
       .checks_contributions = false;
   add("unchecked_numbers", "contributions are not looked at for what is not finite, or far away",
@@ -110,8 +110,8 @@ std::vector<Mutation> MakeCoordinatorMutations() {
   };
   add("no_deadline", "time does not pass for the round machine", "progress").swallow =
       [](const Event& event) { return std::holds_alternative<TimeAdvanced>(event); };
-  add("forgets_sessions", "a restart forgets who holds a session", "site_ends").loaded =
-      [](RoundState* state) { state->clear_sites(); };
+  add("loses_carried", "a restart forgets what came late", "counts_once").loaded =
+      [](RoundState* state) { state->clear_carried(); };
   return all;
 }
 
