@@ -125,28 +125,28 @@ void Checkers::OnReceipt(const Receipt& receipt) {
                                               " for version ", receipt.base_version(), " count"));
   }
   if (is_new) waiting_.insert(found->first);
-  const auto sent = sent_.find({receipt.site(), receipt.digest()});
-  if (sent == sent_.end()) {
-    return Violated("admission", absl::StrCat(receipt.site(), " never sent what is stored of it"));
-  }
   if (receipt.base_version() >= versions_.size()) {
     return Violated("admission", absl::StrCat("a receipt for version ", receipt.base_version(),
                                               ", which does not exist"));
   }
   const PlainConsensus& base = versions_[receipt.base_version()];
+  const auto sent = sent_.find({receipt.site(), receipt.digest(), base.digest});
+  if (sent == sent_.end()) {
+    return Violated("admission", absl::StrCat("what is stored of ", receipt.site(),
+                                              " was never sent as a contribution from version ",
+                                              receipt.base_version()));
+  }
   const absl::StatusOr<Vector> x =
-      DecodeBlob(scenario_.up, sent->second.blob, scenario_.elements, base.z, base.digest);
+      DecodeBlob(scenario_.up, sent->second, scenario_.elements, base.z, base.digest);
   double squares = 0;
   for (size_t i = 0; x.ok() && i < x->size(); ++i) squares += std::pow((*x)[i] - base.z[i], 2);
   const bool far =
       std::sqrt(squares) > scenario_.manifest.rounds().update_norm_max() * (1 + kNormSlack);
-  const bool other_base = sent->second.contribution.base_digest() != base.digest;
-  if (x.ok() && !far && !other_base) return;
+  if (x.ok() && !far) return;
   Violated("admission", absl::StrCat("the contribution of ", receipt.site(), " for version ",
                                      receipt.base_version(), " is stored although ",
-                                     other_base ? "it is from another base"
-                                     : far      ? absl::StrCat("its norm is ", std::sqrt(squares))
-                                                : std::string(x.status().message())));
+                                     far ? absl::StrCat("its norm is ", std::sqrt(squares))
+                                         : std::string(x.status().message())));
 }
 
 void Checkers::Count(const RoundRecord& record) {
@@ -173,13 +173,14 @@ PlainConsensus Checkers::Recompute(const RoundRecord& record) {
   const RoundRules& rules = scenario_.manifest.rounds();
   std::vector<PlainContribution> contributions;
   for (const StoredContribution& c : record.contributions()) {
-    const auto sent = sent_.find({c.site(), c.digest()});
-    if (sent == sent_.end() || c.base_version() > record.base_version()) continue;  // said already
+    if (c.base_version() > record.base_version()) continue;  // said already
     // An encoded change is taken from the base of today, a whole vector is moved to it.
     const PlainConsensus& old = versions_[c.base_version()];
+    const auto sent = sent_.find({c.site(), c.digest(), old.digest});
+    if (sent == sent_.end()) continue;
     const bool delta = IsDelta(scenario_.up);
     absl::StatusOr<Vector> x =
-        DecodeBlob(scenario_.up, sent->second.blob, scenario_.elements, base.z, old.digest);
+        DecodeBlob(scenario_.up, sent->second, scenario_.elements, base.z, old.digest);
     if (!x.ok()) continue;
     for (size_t i = 0; !delta && old.digest != base.digest && i < x->size(); ++i) {
       (*x)[i] = static_cast<float>(double{base.z[i]} + (double{(*x)[i]} - double{old.z[i]}));
@@ -276,7 +277,7 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
   const Contribution& contribution = call.contribution;
   // Other bytes than were signed are nobody's contribution.
   if (DigestOf(call.blob) == contribution.blob_digest()) {
-    sent_[{site, contribution.blob_digest()}] = {contribution, call.blob};
+    sent_[{site, contribution.blob_digest(), contribution.base_digest()}] = call.blob;
   }
   if (durable == nullptr) return;
   const std::string blob = absl::BytesToHexString(contribution.blob_digest());

@@ -19,6 +19,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -67,10 +68,6 @@ class Checkers {
 
  private:
   using SiteAndVersion = std::pair<std::string, uint64_t>;
-  struct SentContribution {
-    Contribution contribution;
-    std::string blob;
-  };
 
   void CheckNeverBack(const RoundState& state);
   void CheckStored(const RoundState& state);
@@ -96,8 +93,9 @@ class Checkers {
   std::set<SiteAndVersion> waiting_;                // that have a receipt, and no more as yet
   std::set<SiteAndVersion> excluded_;
   std::map<SiteAndVersion, std::string> sent_for_base_;
-  std::map<std::pair<std::string, std::string>, SentContribution> sent_;  // by site and digest
-  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;            // epoch, round
+  // Blobs by site, digest and the base that the site said they are from.
+  std::map<std::tuple<std::string, std::string, std::string>, std::string> sent_;
+  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;  // epoch, round
   std::set<std::string> revoked_;
 };
 
