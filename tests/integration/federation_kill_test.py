@@ -26,6 +26,7 @@ sys.path.insert(0, str(SOURCE / "tests/testing"))
 from federation import MODEL, Federation, ProgramFailed  # noqa: E402
 from killed_run import PHASES, KilledRun, Options, Tally  # noqa: E402
 from run_checks import Reference, check_run, resumed_pushes, rounds_of  # noqa: E402
+from tcp_shaper import TcpShaper  # noqa: E402
 
 NAMES = ["alba", "brena", "corvo", "dorma", "elva", "faro", "gora", "hilma"]
 
@@ -39,6 +40,7 @@ class Shape:
     same: bool = True  # every round has the whole cohort: all equals the undisturbed run
     gap_seconds: float = 0.15
     kills_at_once: int = 150  # in one run; then the next run begins
+    shaper: bool = False  # a slow link between gates and coordinator, cut at random
 
 
 WHOLE = ["--up", "parameters_fp32", "--down", "parameters_fp32"]
@@ -47,7 +49,7 @@ SHAPES = {
     "small": Shape(3, ["--rounds", "24", "--quorum", "3", *SMALL], MODEL),
     # About a million parameters: a contribution has five chunks of fp32.
     "chunks": Shape(3, ["--rounds", "8", "--quorum", "3", *SMALL, *WHOLE],
-                    MODEL[:1] + ["160", "--layers", "4"] + MODEL[4:10] + ["512"] + MODEL[11:], gap_seconds=0.25),
+                    MODEL[:1] + ["160", "--layers", "4"] + MODEL[4:11] + ["512"] + MODEL[12:], gap_seconds=0.25, shaper=True),
     # Rounds close at a deadline without those that are late: the cohorts differ from run to run.
     "partial": Shape(5, ["--rounds", "12", "--quorum", "2", "--round-seconds", "2", *SMALL, *WHOLE], MODEL, same=False),
     "eight": Shape(8, ["--rounds", "12", "--quorum", "8", *SMALL, "--preset", "diloco"], MODEL, gap_seconds=0.25),
@@ -105,11 +107,18 @@ def run_all(arguments, folder, tally):
         kills = min(left, shape.kills_at_once)
         began = time.monotonic()
         options = Options(kills, draw, gap_seconds=shape.gap_seconds)
+        if shape.shaper or arguments.shaper:
+            options.shaper = TcpShaper(delay_seconds=0.005, bytes_per_second=6_000_000)
         before = sum(tally.kills.values())
         resumed += one_run(shape, folder / name, references[name], options, tally)
         done = sum(tally.kills.values()) - before
         left -= done
         print(f"{name}: {done} kills in {time.monotonic() - began:.0f} s, {left} are left", flush=True)
+    missed = [f"{program} {phase}" for program in PHASES for phase in PHASES[program] if tally.kills[(program, phase)] == 0]
+    if arguments.kills >= 500 and missed:
+        raise ProgramFailed(f"{arguments.kills} kills hit no {', '.join(missed)}")
+    if arguments.kills >= 100 and "chunks" in references and resumed == 0:
+        raise ProgramFailed("no push went on where a broken one had ended")
     return resumed
 
 
@@ -127,10 +136,12 @@ def main():
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randint(1, 10**6))
     parser.add_argument("--shape", choices=SHAPES, help="only this kind of federation [all in turn; below 100 kills: small]")
+    parser.add_argument("--shaper", action="store_true", help="a slow link, cut at random, in every run [only in chunks]")
     parser.add_argument("--work", type=Path, help="where the runs lie [a temporary folder]")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="weft-kill-", dir=arguments.work))
     shape = f" --shape {arguments.shape}" if arguments.shape else ""
+    shape += " --shaper" if arguments.shaper else ""
     again = f"tests/integration/federation_kill_test.py --kills {arguments.kills} --seed {arguments.seed}{shape}"
     print(f"seed {arguments.seed}; again: {again}", flush=True)
     tally, began = Tally(), time.monotonic()

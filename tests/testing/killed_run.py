@@ -108,7 +108,7 @@ class Mortal:
             return ["weft-worker", "run", "--site-directory", run.exchange(site), *worker]
         start = ["--start-worker", "--", *worker] if run.is_child(site) else []
         return ["weft-gate", "run", "--state", folder / "gate", "--kit", run.kit(site), "--coordinator",
-                f"127.0.0.1:{run.gate_port}", "--site-directory", run.exchange(site), "--give-up-hours", "0.1", *start]
+                f"127.0.0.1:{run.gate_port}", "--site-directory", run.exchange(site), "--give-up-hours", "0.1", "--silence-seconds", "3", *start]
 
     def start(self):
         program, *arguments = self.arguments()
@@ -296,7 +296,8 @@ class KilledRun(Federation):
         shaper = self.options.shaper
         if shaper is not None and self.draw.random() < 0.3:
             self.tally.cuts += 1
-            shaper.cut(self.draw.uniform(0, 1.5))
+            # A broken line is noticed at once; a silent one only when heartbeats fail to come.
+            self.draw.choice([shaper.cut, shaper.cut, shaper.freeze])(self.draw.choice([0, 0.5, 1.5, 5]))
 
     def end_programs(self):
         for kind in ("gate", "worker", "coordinator"):
