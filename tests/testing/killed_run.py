@@ -246,7 +246,7 @@ class KilledRun(Federation):
         targets = [p for p in self.programs if p.kind == kind]
         phase = self.draw.choice(PHASES[kind] + ["any"])
         # Most hits come at once; some deep in the phase.
-        delay = self.draw.choice([0, self.draw.uniform(0, 0.003), self.draw.uniform(0, 0.03)])
+        delay = self.draw.choice([0, self.draw.uniform(0, 0.003), self.draw.uniform(0, 0.03), self.draw.uniform(0, 0.5)])
         at = time.monotonic() + self.draw.expovariate(1 / self.options.gap_seconds)
         return {"target": self.draw.choice(targets), "phase": phase, "delay": delay, "at": at,
                 "give_up": at + PHASE_WAIT_SECONDS}
