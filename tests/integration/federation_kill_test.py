@@ -84,7 +84,9 @@ def one_run(shape, folder, reference, options, tally):
         problems = check_run(run, reference, shape.same)
         if problems:
             raise ProgramFailed("\n".join(problems))
-        tally.rounds += len(rounds_of(run))
+        rounds = rounds_of(run)
+        tally.rounds += len(rounds)
+        tally.smaller_rounds += sum(len(r["contributions"]) < shape.sites for r in rounds)
         tally.runs += 1
         resumed = resumed_pushes(run)
     except BaseException:
@@ -127,7 +129,8 @@ def report(tally, resumed, seconds):
         hits = [f"{phase} {tally.kills[(program, phase)]}" for phase in phases]
         print(f"  {program:12}" + ", ".join(hits))
     by_program = ", ".join(f"{tally.of_program(program)} {program}" for program in PHASES)
-    print(f"killed: {by_program}; pushes that resumed: {resumed}; cuts: {tally.cuts}; rounds: {tally.rounds}; "
+    print(f"killed: {by_program}; pushes that resumed: {resumed}; cuts: {tally.cuts}; rounds: {tally.rounds}, "
+          f"{tally.smaller_rounds} of them without the whole federation; "
           f"runs: {tally.runs}; seconds: {seconds:.0f}")
 
 

@@ -62,7 +62,8 @@ class Federation(LocalRun):
             text = self.work / f"{site}.txt"
             text.write_text(made_up_text(number + 1, 100))
             self.prepare(site, [text])
-        self.make_manifest("--batch", batch, "--preset", "fedavg", *manifest)
+        preset = [] if "--preset" in manifest else ["--preset", "fedavg"]
+        self.make_manifest("--batch", batch, *preset, *manifest)
         self.init_coordinator()
         for site in self.sites:
             self.accept(site)

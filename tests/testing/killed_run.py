@@ -53,6 +53,7 @@ class Tally:
     kills: Counter = field(default_factory=Counter)  # (program, phase)
     cuts: int = 0
     rounds: int = 0
+    smaller_rounds: int = 0  # that closed without some site
     runs: int = 0
 
     def of_program(self, program):
