@@ -24,7 +24,8 @@ os.environ.setdefault("WEFT_SOURCE", str(SOURCE))
 os.environ.setdefault("WEFT_BIN", str(SOURCE / "build/dev/bin"))
 sys.path.insert(0, str(SOURCE / "tests/testing"))
 from federation import MODEL, Federation, ProgramFailed  # noqa: E402
-from killed_run import PHASES, KilledRun, Options, Tally  # noqa: E402
+from killed_run import KilledRun, Options, Tally  # noqa: E402
+from mortal import PHASES  # noqa: E402
 from run_checks import Reference, check_run, resumed_pushes, rounds_of  # noqa: E402
 from tcp_shaper import TcpShaper  # noqa: E402
 
@@ -44,7 +45,7 @@ class Shape:
 
 
 WHOLE = ["--up", "parameters_fp32", "--down", "parameters_fp32"]
-SMALL = ["--inner-steps", "6", "--publish-every", "3"]
+SMALL = ["--inner-steps", "20", "--publish-every", "3"]
 SHAPES = {
     "small": Shape(3, ["--rounds", "24", "--quorum", "3", *SMALL], MODEL),
     # About a million parameters: a contribution has five chunks of fp32.
