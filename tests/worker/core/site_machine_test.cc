@@ -261,6 +261,12 @@ TEST_F(SiteMachineTest, RefusalOfOneRoundEndsThatRoundOnly) {
   }
 }
 
+TEST_F(SiteMachineTest, TooLateForTheLastRoundItStillFetchesTheFinalConsensus) {
+  Reach(GateState::PUSHING);
+  EXPECT_TRUE(Only<Warn>(machine_.Step(Refused{Operation::kPush, RefusalOf(Refusal::RUN_ENDED)})));
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{At(RoundEvent::FINISHED, 2, 'z')})));
+}
+
 TEST_F(SiteMachineTest, FinalRefusalsNameCodeAndReason) {
   for (auto code : {Refusal::NOT_A_MEMBER, Refusal::REVOKED, Refusal::WRONG_MANIFEST,
                     Refusal::SESSION_REPLACED}) {
