@@ -7,11 +7,13 @@
 #include <functional>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/operator_commands.h"
 #include "coordinator/server/coordinator_server.h"
 #include "coordinator/server/run_folder.h"
 #include "coordinator/server/status_report.h"
+#include "coordinator/tools/tool_commands.h"
 #include "ops/log.h"
 #include "proto/durable_file.h"
 
@@ -94,8 +96,8 @@ void AddServe(CLI::App* program, std::function<absl::Status()>* action) {
       ->check(CLI::Range(0.05, 60.0))
       ->capture_default_str();
   command->add_flag("--keep-contributions", flags->options.keep_contributions,
-                    "Keep what sites sent after it was aggregated, so that the aggregate can be "
-                    "recomputed");
+                    "Keep what sites sent and what it was added to, so that anyone with a copy can "
+                    "recompute each consensus");
   command->footer("weft-coordinator serve --directory run --listen 0.0.0.0:7700");
   command->callback([flags, action] { *action = [flags] { return Serve(*flags); }; });
 }
@@ -116,6 +118,24 @@ void AddStatus(CLI::App* program, std::function<absl::Status()>* action) {
   });
 }
 
+// A disk that is full or not to be written is the operator's to mend; what stopped is whole.
+std::string WhatToDo(absl::string_view error) {
+  if (absl::StrContains(error, "No space left on device") ||
+      absl::StrContains(error, "Disk quota exceeded")) {
+    return "\nThe disk is full. Nothing that was decided is lost. To do: make room "
+           "(weft-coordinator "
+           "plan MANIFEST says how much the run needs, repair removes leftovers), then give the "
+           "same "
+           "command again.";
+  }
+  if (absl::StrContains(error, "Read-only file system")) {
+    return "\nThe disk cannot be written. Nothing that was decided is lost. To do: see why it is "
+           "read-only (the system's log), mount it writable, run weft-coordinator check, then give "
+           "the same command again.";
+  }
+  return "";
+}
+
 }  // namespace
 }  // namespace weft
 
@@ -132,12 +152,15 @@ int main(int argc, char** argv) {
       "  weft-coordinator serve --directory run --listen 0.0.0.0:7700\n"
       "  weft-coordinator status --directory run\n"
       "  weft-coordinator pause --directory run --reason WHY\n"
+      "  weft-coordinator plan run.textproto --sites 8 --mbit-up 20\n"
+      "  weft-coordinator check --directory run\n"
       "Exit: 0 done, 1 failed, 2 bad usage.");
   std::function<absl::Status()> action;
   weft::AddInit(&program, &action);
   weft::AddServe(&program, &action);
   weft::AddStatus(&program, &action);
   weft::AddOperatorCommands(&program, &action);
+  weft::AddToolCommands(&program, &action);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -145,6 +168,6 @@ int main(int argc, char** argv) {
   }
   const absl::Status status = action();
   if (status.ok()) return 0;
-  std::cerr << "weft-coordinator: " << status.message() << "\n";
+  std::cerr << "weft-coordinator: " << status.message() << weft::WhatToDo(status.message()) << "\n";
   return 1;
 }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/server/kept_step.h"
 #include "coordinator/server/outer_step.h"
 #include "coordinator/server/release_publisher.h"
 #include "coordinator/server/run_files.h"
@@ -219,7 +220,12 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
     options.down = *EncodingFromName(run_.manifest.manifest.encodings().down());
     options.vectors = &vectors_;
     options.contributions = &*contributions;
-    return ComputeOuterStep(options, step.base, step.record);
+    auto next = ComputeOuterStep(options, step.base, step.record);
+    if (!next.ok() || !options_.keep_contributions) return next;
+    const absl::Status kept =
+        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, *next));
+    if (!kept.ok()) return kept;
+    return next;
   };
   const absl::StatusOr<ConsensusVersion> result = compute();
   loop_->Post([this, round, result] {

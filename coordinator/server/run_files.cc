@@ -29,33 +29,40 @@ absl::Status GatherContributions(const RunPaths& paths, const RoundRecord& recor
   return SyncDirectory(folder);
 }
 
-void RemoveUnneededFiles(const RunPaths& paths, const BlobDirectory& vectors,
-                         const RoundState& state, bool keep_contributions) {
-  std::set<std::string> needed;
+NeededFiles FindNeededFiles(const RunPaths& paths, const RoundState& state) {
+  NeededFiles needed;
   for (const ConsensusVersion* version :
        {&state.consensus(), &state.candidate(), &state.last_good()}) {
-    needed.insert({version->digest(), version->delta_digest(), version->momentum_digest(),
-                   version->residual_digest()});
+    needed.vectors.insert({version->digest(), version->delta_digest(), version->momentum_digest(),
+                           version->residual_digest()});
   }
-  for (const ConsensusVersion& older : state.older()) needed.insert(older.digest());
-  std::set<std::string> folders = {paths.contributions_of(state.current().round())};
+  for (const ConsensusVersion& older : state.older()) needed.vectors.insert(older.digest());
+  needed.folders = {paths.contributions_of(state.current().round())};
   const auto keep = [&](const StoredContribution& c) {
-    needed.insert(c.base_digest());
-    folders.insert(paths.contributions_of(c.round()));
+    needed.vectors.insert(c.base_digest());
+    needed.folders.insert(paths.contributions_of(c.round()));
   };
   for (const StoredContribution& c : state.carried()) keep(c);
   for (const StoredContribution& c : state.current().contributions()) keep(c);
-  for (const PendingRelease& release : state.releases()) needed.insert(release.digest());
+  for (const PendingRelease& release : state.releases()) needed.vectors.insert(release.digest());
+  needed.vectors.erase("");  // a version without it
+  return needed;
+}
+
+void RemoveUnneededFiles(const RunPaths& paths, const BlobDirectory& vectors,
+                         const RoundState& state, bool keep_contributions) {
+  const NeededFiles needed = FindNeededFiles(paths, state);
   for (const Digest& digest : vectors.List()) {
-    if (needed.count(ToBytes(digest)) > 0) continue;
+    if (needed.vectors.count(ToBytes(digest)) > 0) continue;
     if (absl::Status status = vectors.Remove(digest); !status.ok()) {
       LogWarning("a blob that is not needed stays: " + std::string(status.message()));
     }
   }
   if (keep_contributions) return;
   std::error_code error;
+  fs::remove_all(paths.kept(), error);
   for (const fs::directory_entry& entry : fs::directory_iterator(paths.contributions(), error)) {
-    if (folders.count(entry.path().string()) == 0) fs::remove_all(entry.path(), error);
+    if (needed.folders.count(entry.path().string()) == 0) fs::remove_all(entry.path(), error);
   }
 }
 

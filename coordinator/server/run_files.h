@@ -2,6 +2,9 @@
 #ifndef WEFT_COORDINATOR_SERVER_RUN_FILES_H_
 #define WEFT_COORDINATOR_SERVER_RUN_FILES_H_
 
+#include <set>
+#include <string>
+
 #include "absl/status/status.h"
 #include "coordinator/core/round_state.pb.h"
 #include "coordinator/server/run_folder.h"
@@ -12,6 +15,13 @@ namespace weft {
 // Links late contributions, and those of a round that was given up, into the folder of the round
 // that they count in: it holds everything that its consensus is made of.
 absl::Status GatherContributions(const RunPaths& paths, const RoundRecord& record);
+
+// What the state counts on. A folder of contributions is needed as a whole.
+struct NeededFiles {
+  std::set<std::string> vectors;  // digests, bytes: in the folder of blobs
+  std::set<std::string> folders;  // of contributions
+};
+NeededFiles FindNeededFiles(const RunPaths& paths, const RoundState& state);
 
 // Removes consensus versions and contributions that neither the state nor a release to come names.
 // Not while an outer step runs: its results are not in the state yet.

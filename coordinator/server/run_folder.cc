@@ -98,6 +98,10 @@ std::string RunPaths::contributions_of(uint64_t round) const {
   return absl::StrFormat("%s/round-%06d", contributions(), round);
 }
 
+std::string RunPaths::kept_of(uint64_t round) const {
+  return absl::StrFormat("%s/round-%06d", kept(), round);
+}
+
 absl::Status InitRunFolder(const InitOptions& options) {
   const RunPaths paths{options.folder};
   const absl::StatusOr<Identity> identity = LoadIdentity(options.kit);

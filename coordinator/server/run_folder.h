@@ -9,6 +9,7 @@
 //   DIR/spool/                    contributions on their way in
 //   DIR/contributions/round-000003/   stored contributions of a round
 //   DIR/commands/                 what an operator asks of the running server
+//   DIR/kept/round-000003/        for auditors, if serve was told so: what its outer step read
 //   DIR/releases/                 what is published
 #ifndef WEFT_COORDINATOR_SERVER_RUN_FOLDER_H_
 #define WEFT_COORDINATOR_SERVER_RUN_FOLDER_H_
@@ -36,6 +37,8 @@ struct RunPaths {
   std::string contributions() const { return folder + "/contributions"; }
   std::string contributions_of(uint64_t round) const;
   std::string commands() const { return folder + "/commands"; }
+  std::string kept() const { return folder + "/kept"; }
+  std::string kept_of(uint64_t round) const;
   std::string releases() const { return folder + "/releases"; }
 };
 

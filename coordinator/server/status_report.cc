@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "coordinator/server/run_folder.h"
 #include "coordinator/store/rocksdb_round_store.h"
+#include "coordinator/tools/run_plan.h"
 #include "nlohmann/json.hpp"
 #include "proto/durable_file.h"
 
@@ -92,6 +93,17 @@ Json AsJson(const RunManifest& manifest, const RoundState& state,
   return json;
 }
 
+void AddDisk(const LoadedRun& run, const RoundState& state, Json* json) {
+  PlanOptions options;
+  options.sites = std::max(run.manifest.manifest.rounds().sites_to_start(),
+                           static_cast<uint32_t>(state.membership().sites_size()));
+  options.keep_contributions = fs::exists(run.paths.kept());
+  (*json)["disk_used_bytes"] = DiskUsedBytes(run.paths.folder);
+  (*json)["disk_bound_bytes"] =
+      MakeRunPlan(run.manifest.manifest, run.layout.element_count(), options)
+          .coordinator_disk_bytes;
+}
+
 std::string InWords(const Json& json) {
   const auto text = [&json](const char* key) {
     return json[key].is_string() ? json[key].get<std::string>() : json[key].dump();
@@ -99,7 +111,9 @@ std::string InWords(const Json& json) {
   std::string words =
       absl::StrCat("run ", text("run_id"), ": ", text("phase"), ", round ", text("round"), " of ",
                    text("round_count"), "\n  why: ", text("reason"), "\n  consensus: version ",
-                   text("consensus_version"), ", ", text("consensus_digest"), "\n");
+                   text("consensus_version"), ", ", text("consensus_digest"),
+                   "\n  disk: ", text("disk_used_bytes"), " bytes used, at most ",
+                   text("disk_bound_bytes"), " in this run\n");
   if (!text("deadline").empty()) absl::StrAppend(&words, "  deadline: ", text("deadline"), "\n");
   if (json["candidate_version"] != 0) {
     absl::StrAppend(&words, "  waits for weft-coordinator gate: version ",
@@ -145,8 +159,8 @@ absl::StatusOr<std::string> ReportStatus(const std::string& folder, bool as_json
   if (!state.ok()) return state.status();
   const absl::StatusOr<std::vector<AuditRecord>> newest = (*store)->Audit(kDecisionsShown);
   if (!newest.ok()) return newest.status();
-  const Json json =
-      AsJson(run->manifest.manifest, *state, *newest, ReleaseNames(run->paths.releases()));
+  Json json = AsJson(run->manifest.manifest, *state, *newest, ReleaseNames(run->paths.releases()));
+  AddDisk(*run, *state, &json);
   if (!as_json) return InWords(json);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -1,6 +1,7 @@
 #include "coordinator/store/rocksdb_round_store.h"
 
 #include <algorithm>
+#include <cstdarg>
 #include <filesystem>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "proto/check.h"
 #include "proto/durable_file.h"
 #include "rocksdb/db.h"
+#include "rocksdb/env.h"
 #include "rocksdb/write_batch.h"
 
 namespace weft {
@@ -32,6 +34,9 @@ absl::Status FromRocksDb(const rocksdb::Status& status, const std::string& folde
   if (status.ok()) return absl::OkStatus();
   const std::string words = status.ToString();
   if (status.IsNotFound()) return absl::NotFoundError(absl::StrCat(folder, ": ", words));
+  if (absl::StrContains(words, "Read-only file system")) {
+    return absl::UnavailableError(absl::StrCat(folder, ": ", words));
+  }
   if (status.IsIOError() && absl::StrContains(words, "lock")) {
     return absl::FailedPreconditionError(absl::StrCat(
         folder, ": another process holds this database; is a coordinator running on it? (", words,
@@ -45,6 +50,13 @@ absl::Status FromRocksDb(const rocksdb::Status& status, const std::string& folde
   if (status.IsNoSpace()) return absl::ResourceExhaustedError(absl::StrCat(folder, ": ", words));
   return absl::UnavailableError(absl::StrCat(folder, ": ", words));
 }
+
+// A reader leaves no trace: RocksDB would put its own log file in the place of the writer's.
+class NoLog : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
 
 rocksdb::Options DatabaseOptions() {
   rocksdb::Options options;
@@ -85,6 +97,7 @@ absl::StatusOr<std::unique_ptr<RocksDbRoundStore>> RocksDbRoundStore::Open(
     const std::string& folder, Mode mode) {
   rocksdb::Options options = DatabaseOptions();
   options.create_if_missing = mode == Mode::kCreate;
+  if (mode == Mode::kReadOnly) options.info_log = std::make_shared<NoLog>();
   if (mode == Mode::kCreate) {
     if (absl::Status status = MakeDirectories(folder); !status.ok()) return status;
   } else if (!std::filesystem::exists(folder + "/CURRENT")) {
@@ -156,6 +169,10 @@ absl::Status RocksDbRoundStore::Commit(const RoundState& state, absl::Span<const
   next_sequence_ = sequence;
   head_ = head;
   return absl::OkStatus();
+}
+
+absl::Status RocksDbRoundStore::VerifyFiles() const {
+  return FromRocksDb(db_->VerifyChecksum(), folder_);
 }
 
 absl::StatusOr<RoundState> RocksDbRoundStore::LoadState() const {

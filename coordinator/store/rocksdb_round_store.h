@@ -41,6 +41,8 @@ class RocksDbRoundStore : public RoundStore {
   absl::StatusOr<std::vector<RoundRecord>> Rounds() const override;
   absl::StatusOr<std::vector<SiteReport>> Reports() const override;
   absl::StatusOr<std::vector<AuditRecord>> Audit(uint64_t count_max) const override;
+  // Reads all of the database against its checksums. DataLoss names the file.
+  absl::Status VerifyFiles() const;
 
  private:
   RocksDbRoundStore(std::string folder, std::unique_ptr<rocksdb::DB> db);
