@@ -178,6 +178,10 @@ class SitePlayer : public weft::testing::Player {
     };
   }
 
+  template <typename T>
+  static std::string Words(const T&) {
+    return "does what no script here has a word for yet: give it one";
+  }
   static std::string Words(const JoinRun&) { return "joins the run"; }
   static std::string Words(const FetchBase& e) {
     return absl::StrCat("fetches the base ", e.round.base_digest(), e.delta ? " by its delta" : "");
