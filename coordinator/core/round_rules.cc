@@ -97,11 +97,15 @@ void RoundMachine::CloseOrGoOnAtDeadline() {
                                    " contributed, the quorum is ", rules.quorum());
   if (left < stored) absl::StrAppend(&count, ", ", stored - left, " excluded");
   if (left >= rules.quorum()) return Close(absl::StrCat("deadline: ", count));
-  const bool extend = rules.without_quorum() != "abandon" &&
-                      (rules.extensions_max() == 0 || round.extensions() < rules.extensions_max());
+  // Where exclusions alone took the quorum away, one extension lets more sites contribute; after
+  // that the same contributions would be excluded again, for ever.
+  const bool only_excluded = stored >= rules.quorum();
+  const bool extend =
+      rules.without_quorum() != "abandon" &&
+      (rules.extensions_max() == 0 || round.extensions() < rules.extensions_max()) &&
+      (!only_excluded || round.extensions() == 0);
   if (extend) return Extend(count);
-  // With the quorum but for exclusions, the same contributions would be excluded again.
-  Abandon(absl::StrCat("at its deadline ", count), /*anew=*/stored >= rules.quorum());
+  Abandon(absl::StrCat("at its deadline ", count), /*anew=*/only_excluded);
 }
 
 void RoundMachine::Extend(const std::string& why) {

@@ -397,5 +397,26 @@ TEST_F(RoundMachineTest, WhatComesLateForTheLastRoundIsExcludedWithAReason) {
   EXPECT_TRUE(Find<Refuse>().has_value());
 }
 
+TEST_F(RoundMachineTest, ExclusionsThatTakeTheQuorumAwayDoNotExtendForEver) {
+  RunManifest manifest = Manifest();
+  manifest.mutable_rounds()->set_quorum(3);
+  manifest.mutable_rounds()->set_norm_factor_max(2);
+  machine_ = RoundMachine(manifest, RoundMachine::InitialState(manifest, Members(), Version(0)));
+  OpenWithThree();
+  StoredContribution contribution;
+  for (const char* site : {"a", "b", "c"}) {
+    contribution.set_site(site);
+    contribution.set_digest(site);
+    contribution.set_update_norm(*site == 'c' ? 100 : 1);
+    Step(ContributionArrived{0, contribution, "signed"});
+  }
+  EXPECT_EQ(phase(), RoundEvent::OPEN);
+  Step(TimeAdvanced{70000});
+  EXPECT_EQ(round().extensions(), 1u);
+  Step(TimeAdvanced{140000});
+  EXPECT_THAT(Codes(), testing::Contains(Decision::ROUND_ABANDONED));
+  EXPECT_EQ(round().round(), 1u);
+}
+
 }  // namespace
 }  // namespace weft
