@@ -65,13 +65,15 @@ class FakeCoordinator final : public Coordinator::Service {
   std::atomic<int> unavailable{0};  // so many calls fail before they are answered
   std::atomic<int> damaged_chunks{0};
   std::atomic<int> push_breaks_after{-1};  // chunks of the next push; then the stream breaks
-  std::atomic<int> heartbeats{-1};         // of a watch, then silence; -1: no end
+  std::atomic<int> stalls_after{-1};  // chunks of a pull or push; then it hangs until the fake goes
+  std::atomic<int> heartbeats{-1};    // of a watch, then silence; -1: no end
   Refusal::Code refuse = Refusal::NONE;
   RoundEvent now;
   std::map<std::string, std::string> blobs;  // by digest
 
   // What it was asked.
   std::atomic<int> joins{0}, watches{0}, chunks_pulled{0}, chunks_pushed{0}, reports{0};
+  std::atomic<bool> stalled{false};
   std::string stored;  // digest
   RoundReport report;
   std::map<std::string, int> pulls;
@@ -84,6 +86,13 @@ class FakeCoordinator final : public Coordinator::Service {
     if (unavailable.fetch_sub(1) > 0) return Status(grpc::StatusCode::UNAVAILABLE, "a hiccup");
     unavailable = 0;
     return Status::OK;
+  }
+  // Holds a transfer in its middle until the fake goes. True: it has gone.
+  bool Stalled(int chunks) {
+    if (stalls_after < 0 || chunks < stalls_after) return false;
+    stalled = true;
+    while (!closing) absl::SleepFor(absl::Milliseconds(5));
+    return true;
   }
   template <typename Reply>
   void MaybeRefuse(Reply* reply) {
@@ -123,6 +132,7 @@ class FakeCoordinator final : public Coordinator::Service {
       return Status::OK;
     }
     for (uint32_t number : request->chunks()) {
+      if (Stalled(chunks_pulled)) return Status(grpc::StatusCode::UNAVAILABLE, "going down");
       chunk.set_number(number);
       chunk.set_data(found->second.substr(number * kChunkBytes, kChunkBytes));
       chunk.set_sha256(ToBytes(Sha256(chunk.data())));
@@ -168,6 +178,7 @@ class FakeCoordinator final : public Coordinator::Service {
         push_breaks_after = -1;
         return Status(grpc::StatusCode::UNAVAILABLE, "the line broke");
       }
+      if (Stalled(chunks_pushed)) return Status(grpc::StatusCode::UNAVAILABLE, "going down");
       ++here;
       ++chunks_pushed;
       pushed[message.chunk().number()] = message.chunk().data();

@@ -43,7 +43,7 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& target) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), words);
 }
 
-grpc::ChannelArguments ChannelOptions() {
+grpc::ChannelArguments ChannelOptions(absl::Duration connect_max) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(static_cast<int>(kMessageBytesMax));
   arguments.SetMaxSendMessageSize(static_cast<int>(kMessageBytesMax));
@@ -52,9 +52,9 @@ grpc::ChannelArguments ChannelOptions() {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
                    1);  // Reconnect() really makes a new connection.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                   5000);  // also how long one attempt to connect may take
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  const int connect_ms = static_cast<int>(absl::ToInt64Milliseconds(connect_max));
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, connect_ms);  // the bound of one attempt
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, connect_ms);
   return arguments;
 }
 
@@ -101,8 +101,8 @@ void EgressGate::Reconnect() {
   tls.pem_root_certs = options_.identity.authority_pem;
   tls.pem_private_key = options_.identity.key_pem;
   tls.pem_cert_chain = options_.identity.certificate_pem;
-  connection_->stub = Coordinator::NewStub(
-      grpc::CreateCustomChannel(options_.target, grpc::SslCredentials(tls), ChannelOptions()));
+  connection_->stub = Coordinator::NewStub(grpc::CreateCustomChannel(
+      options_.target, grpc::SslCredentials(tls), ChannelOptions(options_.connect_max)));
 }
 
 void EgressGate::Cancel() {

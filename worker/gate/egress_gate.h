@@ -43,6 +43,8 @@ struct EgressOptions {
   Identity identity;
   std::string run_id;
   Digest layout{};
+  // Of one attempt to connect, and the longest pause before gRPC makes the next by itself.
+  absl::Duration connect_max = absl::Seconds(5);
 };
 
 class EgressGate {

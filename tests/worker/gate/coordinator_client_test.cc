@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <thread>
 
 #include "proto/durable_file.h"
 #include "tests/testing/fake_coordinator.h"
@@ -18,6 +21,9 @@ using ::testing::HasSubstr;
 class CoordinatorClientTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
+    // By default all of a process's gRPC sockets are polled together, and the fake's threads would
+    // finish the client's handshakes. With this each end polls its own, as in two processes.
+    setenv("GRPC_POLL_STRATEGY", "poll", 1);
     kits_ = std::make_unique<testing::TemporaryFolder>();
     testing::MakeKits(kits_->path(), {"north", "south"});
   }
@@ -51,7 +57,8 @@ class CoordinatorClientTest : public ::testing::Test {
   void Connect(const std::string& kit) {
     client_.reset();
     identity_ = IdentityOf(kit);
-    egress_ = *EgressGate::Create({fake_->target(), identity_, "demo", layout_}, ledger_.get());
+    egress_ = *EgressGate::Create({fake_->target(), identity_, "demo", layout_, connect_max_},
+                                  ledger_.get());
     client_ = std::make_unique<CoordinatorClient>(egress_.get(), options_, &stop_);
     MessageContext context;
     context.set_run_id("demo");
@@ -97,6 +104,30 @@ class CoordinatorClientTest : public ::testing::Test {
     WEFT_CHECK(formed.ok());
     return *formed;
   }
+  // Lets `transfer` run into the coordinator's end in its middle, keeps the
+  // coordinator away for some attempts, and brings it back on its port with what it had on disk.
+  void RestartDuring(int chunks, const std::function<void()>& transfer) {
+    // The waits between attempts are longer than a connection may take to be made: what gRPC makes
+    // by itself while no call drives it has died before the next attempt, as in a long outage.
+    connect_max_ = absl::Milliseconds(150);
+    options_.backoff_first = options_.backoff_max = absl::Seconds(1);
+    options_.patience = absl::Seconds(10);
+    Connect("north");
+    fake_->stalls_after = chunks;
+    std::thread running(transfer);
+    const absl::Time end = absl::Now() + absl::Seconds(10);
+    while (!fake_->stalled && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_TRUE(fake_->stalled);
+    const int port = fake_->port();
+    const auto blobs = fake_->blobs;
+    const auto pushed = fake_->pushed;
+    fake_.reset();
+    absl::SleepFor(absl::Seconds(1.5));
+    Serve("coordinator", port);
+    fake_->blobs = blobs;
+    fake_->pushed = pushed;
+    running.join();
+  }
   // The next event, or the error that is not "none yet".
   absl::StatusOr<RoundEvent> Await(absl::Duration within = absl::Seconds(5)) {
     const absl::Time end = absl::Now() + within;
@@ -111,6 +142,7 @@ class CoordinatorClientTest : public ::testing::Test {
   std::atomic<bool> stop_{false};
   Digest layout_{};
   ClientOptions options_;
+  absl::Duration connect_max_ = absl::Seconds(5);
   Identity identity_;
   std::unique_ptr<testing::FakeCoordinator> fake_;
   std::unique_ptr<Ledger> ledger_;
@@ -225,6 +257,16 @@ TEST_F(CoordinatorClientTest, GoesOnWithAFetchThatWasCutOff) {
   EXPECT_EQ(fake_->chunks_pulled, 2);
 }
 
+TEST_F(CoordinatorClientTest, APullOutlivesARestartOfTheCoordinator) {
+  const Digest digest = Offer(Vector(1));
+  const RoundEvent round = fake_->now;
+  absl::StatusOr<Refusal> refusal = absl::UnknownError("not run");
+  RestartDuring(3, [&] { refusal = FetchConsensus(Fetching(), round, false); });
+  ASSERT_TRUE(refusal.ok()) << refusal.status();
+  EXPECT_TRUE(site_blobs_->Verify(digest).ok());
+  EXPECT_EQ(fake_->chunks_pulled, 2);  // The three before the restart are not fetched again.
+}
+
 TEST_F(CoordinatorClientTest, ADamagedChunkIsNotTakenAndAskedForAgain) {
   const Digest digest = Offer(Vector(1));
   fake_->damaged_chunks = 1;
@@ -317,6 +359,19 @@ TEST_F(CoordinatorClientTest, PushesWhatIsMissingAndNothingTwice) {
   const uint64_t chunks_before = Sent("push-chunk");
   ASSERT_TRUE(client_->Push(formed, own_blobs_->PathOf(formed.blob)).ok());
   EXPECT_EQ(Sent("push-chunk"), chunks_before);
+}
+
+TEST_F(CoordinatorClientTest, APushOutlivesARestartOfTheCoordinator) {
+  const std::vector<float> z = Vector(1);
+  const Digest base =
+      *WriteVector(*site_blobs_, {.element_count = z.size(), .layout = layout_}, z, {});
+  const FormedContribution formed = Form(base, Vector(1.02f));
+  absl::StatusOr<PushReply> reply = absl::UnknownError("not run");
+  RestartDuring(2, [&] { reply = client_->Push(formed, own_blobs_->PathOf(formed.blob)); });
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_TRUE(reply->stored());
+  EXPECT_EQ(fake_->stored, ToBytes(formed.blob));
+  EXPECT_EQ(fake_->chunks_pushed, 1);  // The two before the restart are not sent again.
 }
 
 TEST_F(CoordinatorClientTest, ARefusedPushIsAnAnswer) {
