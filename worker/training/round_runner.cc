@@ -67,6 +67,9 @@ absl::StatusOr<bool> RoundRunner::Run(Trainer* trainer) {
   if (!slot.ok() && !reason.has_value()) return slot.status();
 
   const auto done = [&] { return trainer->round_done() || enough(trainer->steps_done()); };
+  // Waiting for the slot is not work that could be lost: the clock starts here.
+  CheckpointCadence cadence(options.checkpoint_every_steps, options.checkpoint_every_minutes,
+                            CheckpointCadence::Clock::now());
   while (!done()) {
     if (!reason.has_value()) reason = end_reason();
     if (reason.has_value()) {
@@ -78,9 +81,10 @@ absl::StatusOr<bool> RoundRunner::Run(Trainer* trainer) {
       return false;
     }
     if (absl::Status status = Step(trainer); !status.ok()) return status;
-    if (options.checkpoint_every_steps > 0 && !trainer->round_done() &&
-        trainer->steps_done() % options.checkpoint_every_steps == 0) {
+    if (!trainer->round_done() &&
+        cadence.Due(trainer->steps_done(), CheckpointCadence::Clock::now())) {
       if (absl::Status status = save(); !status.ok()) return status;
+      cadence.Saved(CheckpointCadence::Clock::now());
     }
   }
   if (absl::Status status = save(); !status.ok()) return status;

@@ -4,10 +4,13 @@
 #ifndef WEFT_WORKER_TRAINING_ROUND_RUNNER_H_
 #define WEFT_WORKER_TRAINING_ROUND_RUNNER_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <ratio>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,8 +27,33 @@ struct WorkerOptions {
   std::vector<std::string> data;  // folders of token shards
   std::string slots;              // folder of compute slots; empty: none
   int slot_count = 0;
-  uint32_t checkpoint_every_steps = 50;  // 0: only where a round ends
+  // Within a round, whichever comes first; 0: not by this. Both 0: only where a round ends.
+  uint32_t checkpoint_every_steps = 50;
+  double checkpoint_every_minutes = 10;
   std::function<bool()> interrupted = [] { return false; };
+};
+
+// When the next checkpoint within a round is due: so many steps or so much time after the last one,
+// whichever comes first. Steps bound the work that a crash costs on a fast machine, minutes on a
+// slow one. Steps count from the round's first, so that a resumed round saves at the same ones.
+class CheckpointCadence {
+ public:
+  using Clock = std::chrono::steady_clock;
+  CheckpointCadence(uint32_t every_steps, double every_minutes, Clock::time_point now)
+      : every_steps_(every_steps),
+        every_(std::chrono::duration<double, std::ratio<60>>(every_minutes)),
+        saved_(now) {}
+
+  bool Due(uint32_t steps_done, Clock::time_point now) const {
+    return (every_steps_ > 0 && steps_done % every_steps_ == 0) ||
+           (every_.count() > 0 && now - saved_ >= every_);
+  }
+  void Saved(Clock::time_point now) { saved_ = now; }
+
+ private:
+  uint32_t every_steps_;
+  std::chrono::duration<double, std::ratio<60>> every_;
+  Clock::time_point saved_;
 };
 
 struct RoundRunner {

@@ -60,7 +60,13 @@ void AddWorkerOptions(CLI::App* command, CommandLine* line) {
       ->check(CLI::Range(1, 4096));
   command
       ->add_option("--checkpoint-every-steps", line->worker.checkpoint_every_steps,
-                   "Also checkpoint within a round; 0: only where a round ends")
+                   "Also checkpoint within a round, every so many of its steps; 0: not by steps")
+      ->capture_default_str();
+  command
+      ->add_option("--checkpoint-every-minutes", line->worker.checkpoint_every_minutes,
+                   "... and so many minutes after the last one, whichever comes first; 0: not by "
+                   "time")
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
   command->add_option("--log", line->log, "Also append the lines of standard error to this file");
 }

@@ -115,6 +115,25 @@ TEST_F(SiteWorkerTest, ADamagedCheckpointFallsBackAndTheLossesStayTheSame) {
   EXPECT_EQ((*site.ResultOf(0))->vector_digest(), vector);
 }
 
+TEST_F(SiteWorkerTest, MinutesAloneBoundWhatACrashCosts) {
+  const SiteDirectory site = *SiteDirectory::Open(folder_ / "site");
+  const std::string log = folder_ / "worker.log";
+  std::vector<std::string> arguments = RunArguments("site");
+  arguments.back() = "0";
+  arguments.insert(arguments.end(), {"--checkpoint-every-minutes", "0.002"});
+  std::optional<Worker> worker(std::in_place, arguments, log);
+  Order(site, TinyOrder(0, 1000000), 1);
+  const auto checkpoints = [&] {
+    return std::distance(std::filesystem::directory_iterator(site.checkpoint_folder()), {});
+  };
+  ASSERT_TRUE(Eventually([&] { return checkpoints() >= 2; })) << Text(log);
+  worker->Kill();
+  const size_t before = Lines(site.training_log());
+  worker.emplace(arguments, log);
+  ASSERT_TRUE(Eventually([&] { return Lines(site.training_log()) > before; })) << Text(log);
+  EXPECT_THAT(Text(log), HasSubstr("resum"));
+}
+
 TEST_F(SiteWorkerTest, AnOrderWithAResultIsNotTrainedAgain) {
   const SiteDirectory site = *SiteDirectory::Open(folder_ / "site");
   const std::string log = folder_ / "worker.log";
