@@ -7,6 +7,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "coordinator/core/admission.h"
 #include "coordinator/core/round_view.h"
 #include "coordinator/server/stream_reactors.h"
@@ -60,6 +62,7 @@ void CoordinatorService::RecordRefusal(const std::string& site, const Refusal& r
 grpc::ServerUnaryReactor* CoordinatorService::Join(grpc::CallbackServerContext* call,
                                                    const JoinRequest* request, JoinReply* reply) {
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
+  reply->set_server_unix_ms(absl::ToUnixMillis(absl::Now()));
   Caller caller = Identify(*call, request->context(), SessionRule::kNone);
   if (!IsRefused(caller.refusal) && request->site() != caller.site) {
     caller.refusal = MakeRefusal(Refusal::NOT_A_MEMBER,

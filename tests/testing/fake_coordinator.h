@@ -68,6 +68,7 @@ class FakeCoordinator final : public Coordinator::Service {
   std::atomic<int> stalls_after{-1};  // chunks of a pull or push; then it hangs until the fake goes
   std::atomic<int> heartbeats{-1};    // of a watch, then silence; -1: no end
   Refusal::Code refuse = Refusal::NONE;
+  absl::Duration clock_ahead;
   RoundEvent now;
   std::map<std::string, std::string> blobs;  // by digest
 
@@ -109,6 +110,7 @@ class FakeCoordinator final : public Coordinator::Service {
     reply->mutable_context()->set_session_id("session");
     reply->mutable_context()->set_coordinator_epoch(1);
     *reply->mutable_now() = now;
+    reply->set_server_unix_ms(absl::ToUnixMillis(absl::Now() + clock_ahead));
     return Status::OK;
   }
   Status Watch(grpc::ServerContext* context, const WatchRequest*,

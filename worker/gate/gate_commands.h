@@ -17,6 +17,7 @@ void AddAcceptCommand(CLI::App* program, GateAction* action);
 // `worker_arguments` is what followed "--" on the command line.
 void AddRunCommand(CLI::App* program, const std::vector<std::string>& worker_arguments,
                    GateAction* action);
+void AddDoctorCommand(CLI::App* program, GateAction* action);
 void AddStatusCommand(CLI::App* program, GateAction* action);
 void AddLedgerCommands(CLI::App* program, GateAction* action);
 

@@ -24,6 +24,8 @@ int main(int argc, char** argv) {
   program.footer(
       "Taking part in a run:\n"
       "  weft-gate accept --state gate --kit kits/north run.signed.json\n"
+      "  weft-gate doctor --state gate --kit kits/north --coordinator run.example.org:7443 "
+      "--site-directory exchange\n"
       "  weft-gate run --state gate --kit kits/north --coordinator run.example.org:7443 "
       "--site-directory exchange "
       "--start-worker -- --data shards\n"
@@ -32,6 +34,7 @@ int main(int argc, char** argv) {
   weft::GateAction action;
   weft::AddAcceptCommand(&program, &action);
   weft::AddRunCommand(&program, worker_arguments, &action);
+  weft::AddDoctorCommand(&program, &action);
   weft::AddStatusCommand(&program, &action);
   weft::AddLedgerCommands(&program, &action);
   try {
