@@ -30,10 +30,9 @@ bool SimulatedNetwork::SendInOrder(int site, uint64_t stream, std::function<void
   state.newest_ms = std::max(state.newest_ms, scheduler_->now_ms() + Delay());
   scheduler_->After(state.newest_ms - scheduler_->now_ms(),
                     [this, site, stream, deliver = std::move(deliver)] {
-                      const auto found = streams_.find(stream);
-                      if (found == streams_.end()) return;  // closed
-                      if (IsCut(site)) found->second.broken = true;
-                      if (!found->second.broken) deliver();
+                      Stream& now = streams_[stream];
+                      if (IsCut(site)) now.broken = true;
+                      if (!now.broken) deliver();
                     });
   return true;
 }

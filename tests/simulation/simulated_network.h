@@ -33,7 +33,8 @@ class SimulatedNetwork {
   void Send(int site, std::function<void()> deliver);
   // Of an ordered stream. False: the stream is broken; nothing of it will arrive any more.
   bool SendInOrder(int site, uint64_t stream, std::function<void()> deliver);
-  void Close(uint64_t stream) { streams_.erase(stream); }
+  // For good: what is under way does not arrive, and a late request opens it no more.
+  void Close(uint64_t stream) { streams_[stream].broken = true; }
 
   void CutOff(int site, int64_t for_ms);
   void HealAll();
