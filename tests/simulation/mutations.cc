@@ -26,7 +26,8 @@ Mutation Named(std::string name, std::string what, std::string caught_by) {
   return mutation;
 }
 
-std::vector<Mutation> MakeCoordinatorMutations() {
+// Of what the coordinator keeps and counts.
+std::vector<Mutation> MakeCountingMutations() {
   std::vector<Mutation> all;
   const auto add = [&all](std::string name, std::string what, std::string caught_by) -> Mutation& {
     return all.emplace_back(Named(std::move(name), std::move(what), std::move(caught_by)));
@@ -83,6 +84,15 @@ std::vector<Mutation> MakeCoordinatorMutations() {
     return true;
   };
   all.back().looks_for_receipts = false;
+  return all;
+}
+
+// Of what the coordinator checks, and of what a restart finds.
+std::vector<Mutation> MakeRestartMutations() {
+  std::vector<Mutation> all;
+  const auto add = [&all](std::string name, std::string what, std::string caught_by) -> Mutation& {
+    return all.emplace_back(Named(std::move(name), std::move(what), std::move(caught_by)));
+  };
   add("unchecked_base", "contributions from another base are taken", "admission")
       .checks_contributions = false;
   add("unchecked_numbers", "contributions are not looked at for what is not finite, or far away",
@@ -116,7 +126,8 @@ std::vector<Mutation> MakeCoordinatorMutations() {
 }
 
 std::vector<Mutation> MakeMutations() {
-  std::vector<Mutation> all = MakeCoordinatorMutations();
+  std::vector<Mutation> all = MakeCountingMutations();
+  for (Mutation& mutation : MakeRestartMutations()) all.push_back(std::move(mutation));
   all.push_back(
       Named("gate_persists_late", "a gate writes its state after its effects", "durable_first"));
   all.back().gate_persists_late = true;
