@@ -15,10 +15,18 @@ namespace {
 
 constexpr uint64_t kBlockElements = uint64_t{1} << 16;
 
+// A disk can change a blob after it was checked on arrival, and a wrong consensus must never come
+// of it: everything that goes in is hashed once more before it is used.
 absl::StatusOr<VectorReader> OpenNamed(const BlobDirectory& blobs,
                                        const std::string& digest_bytes) {
   const absl::StatusOr<Digest> digest = DigestFromBytes(digest_bytes);
   if (!digest.ok()) return digest.status();
+  if (absl::Status status = blobs.Verify(*digest); !status.ok()) {
+    return absl::Status(status.code(),
+                        absl::StrCat(status.message(),
+                                     "; nothing was computed from it: weft-coordinator check lists "
+                                     "what is damaged, repair mends what can be proved"));
+  }
   return VectorReader::Open(blobs.PathOf(*digest));
 }
 

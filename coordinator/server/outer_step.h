@@ -31,8 +31,8 @@ struct OuterStepOptions {
 
 // `record.contributions` are the included ones with their weights, in site order. One whose
 // base_digest names an older base counts as its change since then, from today's base.
-// InvalidArgument when the numbers leave fp32 (the same inputs would do so again); any other error
-// is of this machine's disk and may pass.
+// InvalidArgument when the numbers leave fp32 (the same inputs would do so again); DataLoss when an
+// input is no longer what its name says; any other error is of this machine's disk and may pass.
 absl::StatusOr<ConsensusVersion> ComputeOuterStep(const OuterStepOptions& options,
                                                   const ConsensusVersion& base,
                                                   const RoundRecord& record);

@@ -1,7 +1,7 @@
 // The consensus once more, by plain loops that share no code with the coordinator's. Pure.
 //
 //   combined = sum_k p_k x_k, in double, in site order;  z' = outer(z, combined);  encoded as the
-//   manifest's way down says, the decoded value being the consensus (CONSENSUS.md, "Encodings").
+//   manifest's way down says, the decoded value being the consensus.
 #ifndef WEFT_TESTS_SIMULATION_RECOMPUTE_H_
 #define WEFT_TESTS_SIMULATION_RECOMPUTE_H_
 

