@@ -7,6 +7,7 @@
 #define WEFT_COORDINATOR_SERVER_OPEN_STREAMS_H_
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -29,27 +30,45 @@ class OpenStream {
 class OpenStreams {
  public:
   // False: the site has too many.
-  bool Add(OpenStream* stream, const std::string& site) {
+  bool Add(OpenStream* stream, const std::string& site) { return AddWatch(stream, site, "", {}); }
+  void Remove(OpenStream* stream) { RemoveWatch(stream, {}); }
+
+  // A watch belongs to a session. `opened` is called when it is there, `last_closed` when no watch
+  // of its session is left: both before another watch can be added or removed, so that of a watch
+  // that takes over from an older one the opening is never told before the older one's end.
+  bool AddWatch(OpenStream* stream, const std::string& site, const std::string& session,
+                const std::function<void()>& opened) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto same = std::count_if(streams_.begin(), streams_.end(),
-                                    [&](const auto& entry) { return entry.second == site; });
+                                    [&](const auto& entry) { return entry.second.site == site; });
     if (same >= kStreamsPerSiteMax) return false;
-    streams_.emplace(stream, site);
+    streams_.emplace(stream, Owner{site, session});
+    if (opened) opened();
     return true;
   }
-  void Remove(OpenStream* stream) {
+  void RemoveWatch(OpenStream* stream, const std::function<void()>& last_closed) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    streams_.erase(stream);
+    const auto removed = streams_.extract(stream);
+    if (removed.empty() || !last_closed) return;
+    const Owner& owner = removed.mapped();
+    const bool others = std::any_of(streams_.begin(), streams_.end(), [&](const auto& entry) {
+      return entry.second.site == owner.site && entry.second.session == owner.session;
+    });
+    if (!others) last_closed();
   }
   template <typename Visit>
   void ForEach(Visit visit) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [stream, site] : streams_) visit(stream);
+    for (const auto& [stream, owner] : streams_) visit(stream);
   }
 
  private:
+  struct Owner {
+    std::string site;
+    std::string session;  // of a watch; empty for other streams
+  };
   std::mutex mutex_;
-  std::map<OpenStream*, std::string> streams_;
+  std::map<OpenStream*, Owner> streams_;
 };
 
 }  // namespace weft

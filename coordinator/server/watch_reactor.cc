@@ -20,12 +20,13 @@ class WatchReactor final : public grpc::ServerWriteReactor<RoundEvent>, public O
     const Caller caller = service_.Identify(*call_, context_, SessionRule::kNeeded);
     site_ = caller.site;
     watching_ = !IsRefused(caller.refusal);
-    if (!service_.streams().Add(this, site_)) {
+    const auto opened = [this] {
+      if (watching_) service_.driver().Submit(SiteResumed{site_, context_.session_id()});
+    };
+    if (!service_.streams().AddWatch(this, site_, context_.session_id(), opened)) {
       const std::lock_guard<std::mutex> lock(mutex_);
       end_with_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many open streams");
       ending_ = true;
-    } else if (watching_) {
-      service_.driver().Submit(SiteResumed{site_, context_.session_id()});
     }
     OnChange();
   }
@@ -65,8 +66,10 @@ class WatchReactor final : public grpc::ServerWriteReactor<RoundEvent>, public O
     Advance();
   }
   void OnDone() override {
-    service_.streams().Remove(this);
-    if (watching_) service_.driver().Submit(SiteLost{site_, context_.session_id()});
+    // A watch that was cut may end long after the site has opened another one.
+    service_.streams().RemoveWatch(this, [this] {
+      if (watching_) service_.driver().Submit(SiteLost{site_, context_.session_id()});
+    });
     delete this;
   }
 
