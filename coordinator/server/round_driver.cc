@@ -15,6 +15,7 @@
 #include "coordinator/server/release_publisher.h"
 #include "coordinator/server/run_files.h"
 #include "coordinator/store/rocksdb_round_store.h"
+#include "model/parameters/fragments.h"
 #include "ops/log.h"
 #include "proto/check.h"
 #include "proto/crash_point.h"
@@ -49,6 +50,28 @@ void Log(const Decision& decision) {
   } else {
     LogInfo(words, {{"code", code}, {"site", decision.site()}, {"round", round}});
   }
+}
+
+// A vector that travels in parts is put together in a folder of its own, where nothing else removes
+// what the state does not name.
+absl::Status FindVector(const RunPaths& paths, const BlobDirectory& vectors,
+                        const PublishRelease& publish, Release* release) {
+  if (publish.fragment_digests.empty()) {
+    release->digest = Hex(publish.digest);
+    release->vector_path = absl::StrCat(vectors.folder(), "/", release->digest);
+    return absl::OkStatus();
+  }
+  std::vector<Digest> fragments;
+  for (const std::string& bytes : publish.fragment_digests) {
+    fragments.push_back(*DigestFromBytes(bytes));
+  }
+  const absl::StatusOr<BlobDirectory> assembled = BlobDirectory::Open(paths.assembled());
+  if (!assembled.ok()) return assembled.status();
+  const absl::StatusOr<Digest> whole = AssembleFragments(vectors, fragments, *assembled);
+  if (!whole.ok()) return whole.status();
+  release->digest = ToHex(*whole);
+  release->vector_path = assembled->PathOf(*whole);
+  return absl::OkStatus();
 }
 
 // What tells one version of a file from another without reading it.
@@ -243,12 +266,11 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
 void RoundDriver::DoPublish(const PublishRelease& publish) {
   Release release;
   release.version = publish.version;
-  release.digest = Hex(publish.digest);
   release.layout_digest = run_.manifest.manifest.layout_digest();
-  release.vector_path = absl::StrCat(vectors_.folder(), "/", release.digest);
+  absl::Status status = FindVector(run_.paths, vectors_, publish, &release);
   absl::StatusOr<std::vector<RoundRecord>> rounds = store_->Rounds();
   absl::StatusOr<std::vector<SiteReport>> reports = store_->Reports();
-  absl::Status status = rounds.ok() ? reports.status() : rounds.status();
+  if (status.ok()) status = rounds.ok() ? reports.status() : rounds.status();
   if (status.ok()) {
     uint64_t rounds_end = 0;
     for (RoundRecord& round : *rounds) {
@@ -262,6 +284,8 @@ void RoundDriver::DoPublish(const PublishRelease& publish) {
     status = WriteRelease(run_.paths.releases(), run_.manifest.manifest, run_.manifest.bytes,
                           run_.paths.tokenizer(), release);
   }
+  std::error_code error;
+  fs::remove_all(run_.paths.assembled(), error);
   loop_->Post([this, status, version = publish.version] {
     if (status.ok()) {
       Handle(ReleasePublished{version}).IgnoreError();
