@@ -84,12 +84,6 @@ absl::StatusOr<std::unique_ptr<RoundDriver>> RoundDriver::Create(const LoadedRun
   std::unique_ptr<RoundDriver> driver(new RoundDriver(run, options, std::move(listener),
                                                       *std::move(store), *std::move(state),
                                                       *std::move(vectors)));
-  auto aggregator = MakeAggregator(run.manifest.manifest.consensus().combine());
-  auto update = MakeOuterUpdate(run.manifest.manifest.consensus().outer());
-  if (!aggregator.ok()) return aggregator.status();
-  if (!update.ok()) return update.status();
-  driver->aggregator_ = *std::move(aggregator);
-  driver->update_ = *std::move(update);
   driver->work_.emplace();
   RoundDriver* raw = driver.get();
   driver->loop_.emplace(options.tick, [raw] { raw->Tick(); });
@@ -215,15 +209,16 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
     if (absl::Status status = GatherContributions(run_.paths, step.record); !status.ok())
       return status;
     OuterStepOptions options;
-    options.aggregator = aggregator_.get();
-    options.update = update_.get();
+    options.scheme = run_.manifest.manifest.consensus();
     options.down = *EncodingFromName(run_.manifest.manifest.encodings().down());
     options.vectors = &vectors_;
     options.contributions = &*contributions;
-    auto next = ComputeOuterStep(options, step.base, step.record);
-    if (!next.ok() || !options_.keep_contributions) return next;
+    const auto computed = ComputeOuterStep(options, step.base, step.record);
+    if (!computed.ok()) return computed.status();
+    const ConsensusVersion& next = computed->next;
+    if (!options_.keep_contributions) return next;
     const absl::Status kept =
-        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, *next));
+        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, next));
     if (!kept.ok()) return kept;
     return next;
   };

@@ -34,7 +34,7 @@ NeededFiles FindNeededFiles(const RunPaths& paths, const RoundState& state) {
   for (const ConsensusVersion* version :
        {&state.consensus(), &state.candidate(), &state.last_good()}) {
     needed.vectors.insert({version->digest(), version->delta_digest(), version->momentum_digest(),
-                           version->residual_digest()});
+                           version->second_moment_digest(), version->residual_digest()});
   }
   for (const ConsensusVersion& older : state.older()) needed.vectors.insert(older.digest());
   needed.folders = {paths.contributions_of(state.current().round())};

@@ -5,8 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "coordinator/core/aggregator.h"
-#include "coordinator/core/outer_optimizer.h"
+#include "coordinator/core/combination_check.h"
 #include "coordinator/core/round_machine.h"
 #include "coordinator/store/rocksdb_round_store.h"
 #include "model/formats/huggingface.h"
@@ -47,8 +46,7 @@ absl::Status CheckInitial(const RunManifest& manifest, const HuggingFaceModel& m
 
 // What the programs of this coordinator can do with the manifest.
 absl::Status CheckRules(const RunManifest& manifest) {
-  absl::Status status = MakeAggregator(manifest.consensus().combine()).status();
-  if (status.ok()) status = MakeOuterUpdate(manifest.consensus().outer()).status();
+  absl::Status status = CheckCombination(manifest.consensus(), manifest.rounds());
   if (status.ok()) status = EncodingFromName(manifest.encodings().up()).status();
   if (status.ok()) status = EncodingFromName(manifest.encodings().down()).status();
   return status;

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "coordinator/core/outer_optimizer.h"
 #include "model/parameters/parameter_codec.h"
 #include "nlohmann/json.hpp"
 #include "ops/manifest.h"
@@ -43,10 +45,17 @@ bool IsDeltaName(const std::string& name) {
   return encoding.ok() && IsDelta(*encoding);
 }
 
+// Vectors that the outer optimizer carries from version to version.
+uint64_t OuterStates(const RunManifest& manifest) {
+  const absl::StatusOr<std::unique_ptr<OuterUpdate>> update =
+      MakeOuterUpdate(manifest.consensus().outer());
+  return update.ok() ? (*update)->initial_state().size() : 0;
+}
+
 uint64_t CoordinatorDisk(const RunManifest& manifest, const RunPlan& plan) {
   const uint64_t vector = plan.vector_bytes;
-  const uint64_t outer_states = (manifest.consensus().outer().momentum() > 0 ? 1 : 0) +
-                                (IsDeltaName(manifest.encodings().down()) ? 1 : 0);
+  const uint64_t outer_states =
+      OuterStates(manifest) + (IsDeltaName(manifest.encodings().down()) ? 1 : 0);
   const uint64_t changes = IsDeltaName(manifest.encodings().down()) ? 2 * plan.down_bytes : 0;
   // The base and the next version while an outer step writes it, one more that a release waits
   // with; each outer state old and new.
