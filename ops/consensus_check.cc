@@ -150,6 +150,12 @@ void CheckCombination(const RunManifest& run, Problems* problems) {
                                " looks at every contribution alike: leave influence.weights tokens "
                                "and influence_max out"));
   }
+  if (!weighs && run.rounds().late() == "carry") {
+    problems->Add(
+        absl::StrCat("consensus.combine ", combine,
+                     " does not go with rounds.late carry: a late contribution would be a "
+                     "second one of its site, and count as much as any"));
+  }
 }
 
 void CheckInfluence(const Influence& influence, Problems* problems) {
