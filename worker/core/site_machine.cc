@@ -66,6 +66,7 @@ SiteMachine::Effects SiteMachine::On(const Joined& joined) {
   }
   state_.set_coordinator_epoch(joined.context.coordinator_epoch());
   state_.set_session_id(joined.context.session_id());
+  clock_is_new_ = true;
   return Follow(joined.now, /*drive_again=*/true);
 }
 
@@ -216,7 +217,9 @@ SiteMachine::Effects SiteMachine::On(const WorkerGone& gone) {
 }
 
 SiteMachine::Effects SiteMachine::On(const TimeAdvanced& time) {
-  now_ms_ = std::max(now_ms_, time.unix_ms);
+  if (clock_is_new_ && silent_since_ms_ >= 0) silent_since_ms_ = time.unix_ms;
+  now_ms_ = clock_is_new_ ? time.unix_ms : std::max(now_ms_, time.unix_ms);
+  clock_is_new_ = false;
   if (silent_since_ms_ >= 0 && now_ms_ - silent_since_ms_ > limits_.silence_ms_max) {
     return {Fail{absl::StrCat("no word from the coordinator for ",
                               (now_ms_ - silent_since_ms_) / 1000, " s: ", silence_reason_)}};

@@ -88,6 +88,8 @@ struct ConnectionLost {
 struct WorkerGone {
   std::string reason;
 };
+// By the coordinator's clock, as a join has measured it. After a join it may have gone back, for
+// that measures it anew; between two joins a time before an earlier one changes nothing.
 struct TimeAdvanced {
   int64_t unix_ms = 0;
 };
@@ -241,6 +243,7 @@ class SiteMachine {
   SiteScheme scheme_;
   // Not kept over a restart: a restart joins and drives its stage again anyway.
   int64_t now_ms_ = 0;
+  bool clock_is_new_ = false;
   int64_t silent_since_ms_ = -1;
   std::string silence_reason_;
   bool drive_at_next_event_ = false;
