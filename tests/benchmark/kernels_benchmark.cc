@@ -51,6 +51,29 @@ void Distance(benchmark::State& state) {
 }
 
 template <auto kFunction>
+void Dot(benchmark::State& state) {
+  const size_t n = state.range(0);
+  const std::vector<double> x(n, 1), y(n, 2);
+  double lane[8] = {};
+  for (auto _ : state) {
+    kFunction(x.data(), y.data(), n, lane);
+    benchmark::ClobberMemory();
+  }
+  SetBytes(state, 16);
+}
+
+template <auto kFunction>
+void Exchange(benchmark::State& state) {
+  const size_t n = state.range(0);
+  std::vector<double> low(n, 1), high(n, 2);
+  for (auto _ : state) {
+    kFunction(low.data(), high.data(), n);
+    benchmark::ClobberMemory();
+  }
+  SetBytes(state, 32);
+}
+
+template <auto kFunction>
 void Encode(benchmark::State& state) {
   const size_t n = state.range(0);
   const std::vector<float> x(n, 1), y(n, 2);
@@ -132,6 +155,10 @@ BENCHMARK(Accumulate<&AccumulateWeighted>)->SIZES;
 BENCHMARK(Accumulate<&reference::AccumulateWeighted>)->SIZES;
 BENCHMARK(Distance<&SquaredDistance>)->SIZES;
 BENCHMARK(Distance<&reference::SquaredDistance>)->SIZES;
+BENCHMARK(Dot<&AccumulateDot>)->SIZES;
+BENCHMARK(Dot<&reference::AccumulateDot>)->SIZES;
+BENCHMARK(Exchange<&CompareExchange>)->SIZES;
+BENCHMARK(Exchange<&reference::CompareExchange>)->SIZES;
 BENCHMARK(Encode<&EncodeDeltaBf16>)->SIZES;
 BENCHMARK(Encode<&reference::EncodeDeltaBf16>)->SIZES;
 BENCHMARK(EncodeBlocks<&EncodeDeltaInt8, &Int8Bytes>)->SIZES;
