@@ -1,13 +1,20 @@
-// One inner step on the flat vector: AdamW and the proximal pull in the same pass.
+// One inner step on the flat vector: AdamW or plain SGD, and the proximal pull in the same pass.
 //
-// For each i, with t the step number from 1 (Loshchilov and Hutter 2019, algorithm 2, decoupled
-// weight decay):
+// AdamW: for each i, with t the step number from 1 (Loshchilov and Hutter 2019, algorithm 2,
+// decoupled weight decay):
 //   m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
 //   u = w - lr * ( (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay * w )
 //   w = (u + lr * rho * z) / (1 + lr * rho)              the exact prox of (rho/2)||w - z||^2; rho
 //   0: w = u
 // Under AdamW the pull is decoupled from the preconditioner, as weight decay is: it is a prox in
-// its metric. In fp32, in the order written, without contraction: every back end gives the same
+// its metric.
+//
+// SGD: the same with u = w - lr * (g + weight_decay * w).
+//
+// AddPull is the coupled form of the pull (FedProx as Li et al. 2020 have it, equation 2): the
+// gradient of (rho/2)||w - z||^2 is added to that of the loss, before any clipping.
+//
+// In fp32, in the order written, without contraction: every back end gives the same
 // bits.
 #ifndef WEFT_KERNELS_OPTIMIZER_STEP_H_
 #define WEFT_KERNELS_OPTIMIZER_STEP_H_
@@ -33,10 +40,24 @@ struct AdamWStep {
 void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w,
            float* m, float* v);
 
+struct SgdStep {
+  float learning_rate = 0;
+  float weight_decay = 0;
+  float rho = 0;  // as above
+  float gradient_scale = 1;
+};
+
+void Sgd(const SgdStep& options, const float* gradient, const float* base, size_t n, float* w);
+
+// gradient[i] += rho * (w[i] - base[i]).
+void AddPull(float rho, const float* w, const float* base, size_t n, float* gradient);
+
 namespace reference {
 void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w,
            float* m, float* v);
-}
+void Sgd(const SgdStep& options, const float* gradient, const float* base, size_t n, float* w);
+void AddPull(float rho, const float* w, const float* base, size_t n, float* gradient);
+}  // namespace reference
 
 }  // namespace weft::kernels
 

@@ -45,6 +45,41 @@ void AdamW(const AdamWStep& options, const float* HWY_RESTRICT gradient,
   reference::AdamW(options, gradient + i, pulled ? base + i : nullptr, n - i, w + i, m + i, v + i);
 }
 
+void Sgd(const SgdStep& options, const float* HWY_RESTRICT gradient, const float* HWY_RESTRICT base,
+         size_t n, float* HWY_RESTRICT w) {
+  const bool pulled = options.rho != 0;
+  const float pull = options.learning_rate * options.rho;
+  const float one_plus_pull = 1.0f + pull;
+  const hn::ScalableTag<float> f;
+  const size_t width = hn::Lanes(f);
+  const auto all = [f](float value) { return hn::Set(f, value); };
+  size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const auto g = hn::Mul(hn::LoadU(f, gradient + i), all(options.gradient_scale));
+    const auto old = hn::LoadU(f, w + i);
+    const auto direction = hn::Add(g, hn::Mul(all(options.weight_decay), old));
+    auto u = hn::Sub(old, hn::Mul(all(options.learning_rate), direction));
+    if (pulled) {
+      u = hn::Div(hn::Add(u, hn::Mul(all(pull), hn::LoadU(f, base + i))), all(one_plus_pull));
+    }
+    hn::StoreU(u, f, w + i);
+  }
+  reference::Sgd(options, gradient + i, pulled ? base + i : nullptr, n - i, w + i);
+}
+
+void AddPull(float rho, const float* HWY_RESTRICT w, const float* HWY_RESTRICT base, size_t n,
+             float* HWY_RESTRICT gradient) {
+  const hn::ScalableTag<float> f;
+  const size_t width = hn::Lanes(f);
+  size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const auto way = hn::Sub(hn::LoadU(f, w + i), hn::LoadU(f, base + i));
+    const auto g = hn::LoadU(f, gradient + i);
+    hn::StoreU(hn::Add(g, hn::Mul(hn::Set(f, rho), way)), f, gradient + i);
+  }
+  reference::AddPull(rho, w + i, base + i, n - i, gradient + i);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace weft::kernels
 HWY_AFTER_NAMESPACE();
@@ -53,10 +88,20 @@ HWY_AFTER_NAMESPACE();
 namespace weft::kernels {
 
 HWY_EXPORT(AdamW);
+HWY_EXPORT(Sgd);
+HWY_EXPORT(AddPull);
 
 void AdamW(const AdamWStep& options, const float* gradient, const float* base, size_t n, float* w,
            float* m, float* v) {
   HWY_DYNAMIC_DISPATCH(AdamW)(options, gradient, base, n, w, m, v);
+}
+
+void Sgd(const SgdStep& options, const float* gradient, const float* base, size_t n, float* w) {
+  HWY_DYNAMIC_DISPATCH(Sgd)(options, gradient, base, n, w);
+}
+
+void AddPull(float rho, const float* w, const float* base, size_t n, float* gradient) {
+  HWY_DYNAMIC_DISPATCH(AddPull)(rho, w, base, n, gradient);
 }
 
 }  // namespace weft::kernels

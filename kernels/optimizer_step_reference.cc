@@ -20,4 +20,19 @@ void AdamW(const AdamWStep& options, const float* gradient, const float* base, s
   }
 }
 
+void Sgd(const SgdStep& options, const float* gradient, const float* base, size_t n, float* w) {
+  const bool pulled = options.rho != 0;
+  const float pull = options.learning_rate * options.rho;
+  const float one_plus_pull = 1.0f + pull;
+  for (size_t i = 0; i < n; ++i) {
+    const float direction = gradient[i] * options.gradient_scale + options.weight_decay * w[i];
+    const float u = w[i] - options.learning_rate * direction;
+    w[i] = pulled ? (u + pull * base[i]) / one_plus_pull : u;
+  }
+}
+
+void AddPull(float rho, const float* w, const float* base, size_t n, float* gradient) {
+  for (size_t i = 0; i < n; ++i) gradient[i] = gradient[i] + rho * (w[i] - base[i]);
+}
+
 }  // namespace weft::kernels::reference

@@ -5,10 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "model/formats/huggingface.h"
+#include "model/parameters/fragment_range.h"
 #include "model/parameters/parameter_codec.h"
 #include "ops/signed_file.h"
+#include "proto/round_schedule.h"
 #include "proto/signed_statement.h"
 #include "proto/text_file.h"
 
@@ -28,28 +29,83 @@ std::string Row(absl::string_view name, absl::string_view words) {
 }
 
 std::string PullWords(const ConsensusScheme& scheme) {
+  const char* form = scheme.pull_form() == "gradient" ? " (added to the gradient)" : "";
   if (scheme.pull() > 0) {
-    return absl::StrFormat("a round pulls a site's vector %.3g %% of the way back to the consensus",
-                           100 * scheme.pull());
+    return absl::StrFormat(
+        "a round pulls a site's vector %.3g %% of the way back to the consensus%s",
+        100 * scheme.pull(), form);
   }
-  if (scheme.rho() > 0)
-    return absl::StrFormat("a pull towards the consensus, rho %g", scheme.rho());
+  if (scheme.rho() > 0) {
+    return absl::StrFormat("a pull towards the consensus, rho %g%s%s", scheme.rho(),
+                           scheme.adapt_rho() ? ", which follows the residuals" : "", form);
+  }
   return "no pull towards the consensus";
 }
 
 std::string OuterWords(const OuterOptimizer& outer) {
   std::string words =
       absl::StrFormat("outer step %s, learning rate %g", outer.name(), outer.learning_rate());
-  if (outer.momentum() > 0) {
+  if (outer.name() == "adam") {
+    absl::StrAppendFormat(&words, ", beta1 %g, beta2 %g, tau %g", outer.momentum(), outer.beta2(),
+                          outer.tau());
+  } else if (outer.momentum() > 0) {
     absl::StrAppendFormat(&words, ", %smomentum %g", outer.nesterov() ? "Nesterov " : "",
                           outer.momentum());
   }
   return words;
 }
 
-std::string AlphaWords(double alpha) {
-  if (alpha == 1) return "a site takes the new consensus whole";
-  return absl::StrFormat("a site takes %.3g %% of the new consensus", 100 * alpha);
+std::string MixWords(const ConsensusScheme& scheme) {
+  if (scheme.dual()) return "a site keeps its own vector, and a dual beside it";
+  const char* which =
+      scheme.mix_with() == "previous" ? "consensus that it began with" : "new consensus";
+  if (scheme.alpha() == 1) return absl::StrCat("a site takes the ", which, " whole");
+  return absl::StrFormat("a site takes %.3g %% of the %s", 100 * scheme.alpha(), which);
+}
+
+std::string CombineWords(const ConsensusScheme& scheme) {
+  std::string words = scheme.combine();
+  std::replace(words.begin(), words.end(), '_', ' ');
+  if (scheme.faulty_max() > 0) {
+    absl::StrAppend(&words, " (", scheme.faulty_max(), " of them may be wrong)");
+  }
+  if (scheme.clip_factor() > 0) {
+    absl::StrAppendFormat(&words, " (none above %g times the median norm)", scheme.clip_factor());
+  }
+  return absl::StrCat("the ", words, " of the sites' vectors");
+}
+
+// When contributions are combined, and which part of the vector travels.
+std::string ExchangeWords(const ConsensusScheme& scheme) {
+  if (scheme.asynchrony() == "delayed") {
+    return "no barrier: each contribution makes a consensus of its own, as its change since its "
+           "base";
+  }
+  if (scheme.asynchrony() == "elastic") {
+    return "no barrier: each vector meets the consensus on its own, and both move by the same "
+           "difference";
+  }
+  if (FragmentCount(scheme) == 1) return "a round waits for everybody, and whole vectors travel";
+  return absl::StrFormat(
+      "a round waits for everybody; the vector travels in %u parts in turn, and a site trains %u "
+      "steps on before it takes one",
+      scheme.fragments(), scheme.fragment_delay_steps());
+}
+
+std::string InfluenceWords(const Influence& influence) {
+  std::string words = influence.weights() == "tokens" ? "a site counts by the tokens it trained on"
+                                                      : "a site counts as the membership says";
+  if (influence.influence_max() > 0) {
+    absl::StrAppendFormat(&words, ", at most %.3g %% (or an equal part)",
+                          100 * influence.influence_max());
+  }
+  if (influence.normalize_steps()) absl::StrAppend(&words, ", per step that it did");
+  if (influence.validation_rise_max() > 0) {
+    absl::StrAppendFormat(
+        &words, ", and not in a round in which its own held-out loss rose by more than %g",
+        influence.validation_rise_max());
+  }
+  return words;
 }
 
 std::string ModelWords(const RunManifest& run, uint64_t parameter_count) {
@@ -60,23 +116,39 @@ std::string ModelWords(const RunManifest& run, uint64_t parameter_count) {
       model.hidden_size(), model.vocabulary_size(), model.context_length());
 }
 
+// "20", or by a schedule "8 x 5, then 20".
+std::string StepsWords(const RoundRules& rules) {
+  std::string words;
+  for (const InnerStepsPhase& phase : rules.inner_steps_schedule()) {
+    absl::StrAppend(&words, phase.rounds(), " x ", phase.inner_steps(), ", then ");
+  }
+  return absl::StrCat(words, rules.inner_steps());
+}
+
 std::string TrainingWords(const RunManifest& run) {
   const InnerTraining& training = run.training();
   return absl::StrFormat(
-      "AdamW, learning rate %g falling to %g, warm-up %u steps, weight decay %g; a step reads "
+      "%s, learning rate %g falling to %g, warm-up %u steps, weight decay %g; a step reads "
       "%u samples of %u tokens",
-      training.learning_rate(), training.learning_rate_min(), training.warmup_steps(),
-      training.weight_decay(), training.batch_size(), training.sequence_length());
+      training.optimizer() == "sgd" ? "SGD" : "AdamW", training.learning_rate(),
+      training.learning_rate_min(), training.warmup_steps(), training.weight_decay(),
+      training.batch_size(), training.sequence_length());
 }
 
 // What a site sends over the whole run: its vector each round, in the encoding of the way up.
 std::string LeavingWords(const RunManifest& run, uint64_t parameter_count) {
-  absl::StatusOr<Encoding> up = EncodingFromName(run.encodings().up());
-  const uint64_t bytes = up.ok() ? EncodedBytes(*up, parameter_count) : 0;
+  const ConsensusScheme& scheme = run.consensus();
+  absl::StatusOr<VectorFormat> up =
+      FormatFromName(run.encodings().up(), run.encodings().topk_density());
+  const uint64_t elements = RangeOfFragment(parameter_count, FragmentCount(scheme), 0).size;
+  const uint64_t bytes = up.ok() ? EncodedBytes(*up, elements) : 0;
   return absl::StrFormat(
-      "each round one parameter vector (%s, %s bytes), its step and token counts, and five numbers "
-      "(losses, time); never text",
-      run.encodings().up(), Grouped(bytes));
+      "each round %s (%s, %s bytes), its step and token counts, and five numbers "
+      "(losses, time)%s%s; never text",
+      FragmentCount(scheme) > 1 ? "a part of a parameter vector" : "one parameter vector",
+      up.ok() ? FormatWords(*up) : run.encodings().up(), Grouped(bytes),
+      scheme.influence().validation_samples() > 0 ? ", your held-out loss before and after" : "",
+      scheme.dual() ? ", how far your vector is from the consensus" : "");
 }
 
 // What happens when a round does not go as it should; each in its own words, in one row.
@@ -163,41 +235,11 @@ absl::StatusOr<SignedMembership> LoadSignedMembership(const std::string& path,
   return members;
 }
 
-absl::Status ApplyPreset(absl::string_view preset, ConsensusScheme* scheme) {
-  struct Preset {
-    absl::string_view name;
-    double pull, learning_rate, momentum;
-  };
-  // McMahan 2017; Li 2020; Douillard 2023, with its outer learning rate and momentum; ours.
-  constexpr Preset kPresets[] = {{"fedavg", 0, 1.0, 0},
-                                 {"fedprox", 0.2, 1.0, 0},
-                                 {"diloco", 0, 0.7, 0.9},
-                                 {"proximal", 0.5, 1.0, 0}};
-  for (const Preset& entry : kPresets) {
-    if (entry.name != preset) continue;
-    scheme->Clear();
-    scheme->set_preset(std::string(preset));
-    scheme->set_pull(entry.pull);
-    scheme->set_alpha(1);
-    scheme->set_combine("mean");
-    scheme->mutable_outer()->set_name("sgd");
-    scheme->mutable_outer()->set_learning_rate(entry.learning_rate);
-    scheme->mutable_outer()->set_momentum(entry.momentum);
-    scheme->mutable_outer()->set_nesterov(entry.momentum > 0);
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "there is no preset '", preset,
-      "'; there are: ", absl::StrJoin(kPresets, ", ", [](std::string* out, const Preset& entry) {
-        absl::StrAppend(out, entry.name);
-      })));
-}
-
 std::string DescribeManifest(const RunManifest& run) {
   absl::StatusOr<ParameterLayout> layout = TransformerLayout(run.model());
   const uint64_t parameters = layout.ok() ? layout->element_count() : 0;
   const RoundRules& rules = run.rounds();
-  const uint64_t steps = uint64_t{rules.round_count()} * rules.inner_steps();
+  const uint64_t steps = TotalSteps(run);
   const uint64_t step_tokens =
       uint64_t{run.training().batch_size()} * run.training().sequence_length();
   std::string text = absl::StrCat("Run '", run.run_id(), "'", run.description().empty() ? "" : ": ",
@@ -207,8 +249,8 @@ std::string DescribeManifest(const RunManifest& run) {
       Row("starts from", absl::StrCat("the consensus ", run.initial_consensus())),
       Row("tokenizer", absl::StrCat("tokenizer.model with SHA-256 ", run.tokenizer_sha256())),
       Row("rounds",
-          absl::StrFormat("%u rounds of %u steps at each site: %s steps, %s tokens a site",
-                          rules.round_count(), rules.inner_steps(), Grouped(steps),
+          absl::StrFormat("%u rounds of %s steps at each site: %s steps, %s tokens a site",
+                          rules.round_count(), StepsWords(rules), Grouped(steps),
                           Grouped(steps * step_tokens))),
       Row("", absl::StrFormat("begins with %u sites; a round closes when all have contributed, or "
                               "after %s s with %u",
@@ -216,10 +258,11 @@ std::string DescribeManifest(const RunManifest& run) {
                               rules.quorum())),
       Row("", PolicyWords(rules)), Row("", EvaluationWords(rules)),
       Row("training", TrainingWords(run)),
-      Row("consensus", absl::StrCat(run.consensus().preset(), ": the ", run.consensus().combine(),
-                                    " of the sites' vectors; ", PullWords(run.consensus()))),
-      Row("", absl::StrCat(OuterWords(run.consensus().outer()), "; ",
-                           AlphaWords(run.consensus().alpha()))),
+      Row("consensus", absl::StrCat(run.consensus().preset(), ": ", CombineWords(run.consensus()),
+                                    "; ", PullWords(run.consensus()))),
+      Row("", absl::StrCat(OuterWords(run.consensus().outer()), "; ", MixWords(run.consensus()))),
+      Row("", ExchangeWords(run.consensus())),
+      Row("influence", InfluenceWords(run.consensus().influence())),
       Row("leaves you", LeavingWords(run, parameters)),
       Row("is refused",
           rules.update_norm_max() > 0

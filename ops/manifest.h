@@ -45,9 +45,9 @@ absl::Status CheckMembership(const Membership& membership);
 std::string DescribeManifest(const RunManifest& manifest);
 std::string DescribeMembership(const Membership& membership);
 
-// Fills consensus from a preset's name (fedavg, fedprox, diloco, proximal). InvalidArgument lists
-// the names.
-absl::Status ApplyPreset(absl::string_view preset, ConsensusScheme* scheme);
+// Fills consensus from a preset's name, and of rounds what it needs (late contributions, without a
+// barrier). Requires rounds.sites_to_start. InvalidArgument lists the names.
+absl::Status ApplyPreset(absl::string_view preset, RunManifest* run);
 
 // Reads a SignedStatement from a file, verifies k of n signatures, parses and checks the payload.
 // PermissionDenied where signatures are missing or wrong, InvalidArgument with the path where the

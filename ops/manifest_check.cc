@@ -2,19 +2,19 @@
 // mends a file once.
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "model/formats/huggingface.h"
 #include "model/parameters/parameter_codec.h"
 #include "ops/identity.h"
 #include "ops/manifest.h"
+#include "ops/manifest_problems.h"
 #include "proto/digest.h"
+#include "proto/round_schedule.h"
 #include "proto/signed_statement.h"
 
 namespace weft {
@@ -26,29 +26,6 @@ constexpr uint32_t kRoundSecondsMax = 30 * 24 * 3600;
 constexpr uint32_t kExtensionsMax = 1000;
 constexpr uint32_t kStalenessMax = 16;  // each keeps a consensus on the coordinator's disk
 constexpr size_t kDescriptionMax = 500;
-
-// Collects "field is VALUE; ALLOWED" lines.
-class Problems {
- public:
-  template <typename T>
-  void Unless(bool allowed, absl::string_view field, const T& value, absl::string_view what_is) {
-    if (!allowed) lines_.push_back(absl::StrCat(field, " is ", value, "; allowed: ", what_is));
-  }
-  void Add(std::string line) { lines_.push_back(std::move(line)); }
-  absl::Status ToStatus(absl::string_view what) const {
-    if (lines_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " is refused:\n  ", absl::StrJoin(lines_, "\n  ")));
-  }
-
- private:
-  std::vector<std::string> lines_;
-};
-
-std::string Quoted(absl::string_view text) { return absl::StrCat("'", text, "'"); }
-
-// False for NaN as well.
-bool Within(double value, double least, double most) { return value >= least && value <= most; }
 
 void CheckHead(const RunManifest& run, Problems* problems) {
   problems->Unless(run.protocol_version() == kProtocolVersion, "protocol_version",
@@ -80,62 +57,19 @@ void CheckModel(const RunManifest& run, Problems* problems) {
                    absl::StrCat(ToHex(layout->digest()), ", the layout that `model` gives"));
 }
 
-// A preset is a name that operators know: values that contradict it would mislead whoever accepts
-// them.
-void CheckPreset(const ConsensusScheme& scheme, Problems* problems) {
-  const OuterOptimizer& outer = scheme.outer();
-  const bool pulls = scheme.rho() > 0 || scheme.pull() > 0;
-  const bool plain = outer.learning_rate() == 1.0 && outer.momentum() == 0 && scheme.alpha() == 1;
-  const std::string name = absl::StrCat("consensus.preset '", scheme.preset(), "'");
-  if (scheme.preset() == "fedavg") {
-    if (pulls) problems->Add(name + " has no pull: leave rho and pull out, or name fedprox");
-    if (!plain) problems->Add(name + " means outer sgd 1.0 without momentum and alpha 1");
-  } else if (scheme.preset() == "fedprox") {
-    if (!pulls) problems->Add(name + " needs rho or pull; without it, it is fedavg");
-    if (!plain) problems->Add(name + " means outer sgd 1.0 without momentum and alpha 1");
-  } else if (scheme.preset() == "diloco") {
-    if (pulls) problems->Add(name + " has no pull: leave rho and pull out, or name proximal");
-    if (outer.momentum() == 0 || !outer.nesterov()) {
-      problems->Add(name + " means outer sgd with Nesterov momentum");
-    }
-  } else if (scheme.preset() == "proximal") {
-    if (!pulls) problems->Add(name + " needs rho or pull");
-  } else {
-    problems->Unless(false, "consensus.preset", Quoted(scheme.preset()),
-                     "fedavg, fedprox, diloco, proximal");
-  }
-}
-
-void CheckConsensus(const ConsensusScheme& scheme, Problems* problems) {
-  CheckPreset(scheme, problems);
-  if (scheme.rho() != 0 && scheme.pull() != 0) {
-    problems->Add(
-        "consensus.rho and consensus.pull are two forms of the same thing: give one of them");
-  }
-  problems->Unless(Within(scheme.rho(), 0, 1e6), "consensus.rho", scheme.rho(), "0 to 1e6");
-  problems->Unless(Within(scheme.pull(), 0, 0.999), "consensus.pull", scheme.pull(), "0 to 0.999");
-  problems->Unless(scheme.alpha() > 0 && scheme.alpha() <= 1, "consensus.alpha", scheme.alpha(),
-                   "above 0, at most 1");
-  problems->Unless(scheme.combine() == "mean", "consensus.combine", Quoted(scheme.combine()),
-                   "mean");
-  const OuterOptimizer& outer = scheme.outer();
-  problems->Unless(outer.name() == "sgd", "consensus.outer.name", Quoted(outer.name()), "sgd");
-  problems->Unless(outer.learning_rate() > 0 && outer.learning_rate() <= 2,
-                   "consensus.outer.learning_rate", outer.learning_rate(), "above 0, at most 2");
-  problems->Unless(Within(outer.momentum(), 0, 0.999), "consensus.outer.momentum", outer.momentum(),
-                   "0 to 0.999");
-  if (outer.nesterov() && outer.momentum() == 0) {
-    problems->Add("consensus.outer.nesterov needs a momentum above 0");
-  }
-}
-
-void CheckRounds(const RoundRules& rules, Problems* problems) {
+void CheckRounds(const RunManifest& run, Problems* problems) {
+  const RoundRules& rules = run.rounds();
   problems->Unless(rules.round_count() >= 1, "rounds.round_count", rules.round_count(),
                    "1 or more");
   problems->Unless(rules.inner_steps() >= 1, "rounds.inner_steps", rules.inner_steps(),
                    "1 or more");
-  const uint64_t steps = uint64_t{rules.round_count()} * rules.inner_steps();
-  problems->Unless(steps <= kStepsMax, "rounds.round_count x rounds.inner_steps", steps,
+  for (const InnerStepsPhase& phase : rules.inner_steps_schedule()) {
+    problems->Unless(phase.rounds() >= 1 && phase.inner_steps() >= 1, "rounds.inner_steps_schedule",
+                     absl::StrCat(phase.rounds(), " rounds of ", phase.inner_steps(), " steps"),
+                     "1 or more of each");
+  }
+  const uint64_t steps = TotalSteps(run);
+  problems->Unless(steps <= kStepsMax, "the steps of all rounds", steps,
                    absl::StrCat("at most ", kStepsMax));
   problems->Unless(rules.sites_to_start() >= 1 && rules.sites_to_start() <= kSitesMax,
                    "rounds.sites_to_start", rules.sites_to_start(),
@@ -149,10 +83,6 @@ void CheckRounds(const RoundRules& rules, Problems* problems) {
                    rules.update_norm_max(), "0 (no bound) to 1e12");
   problems->Unless(rules.publish_every() >= 1, "rounds.publish_every", rules.publish_every(),
                    "1 or more rounds");
-}
-
-bool IsOneOf(absl::string_view value, std::initializer_list<absl::string_view> allowed) {
-  return std::find(allowed.begin(), allowed.end(), value) != allowed.end();
 }
 
 // What happens when a round does not go as it should.
@@ -193,7 +123,9 @@ void CheckPolicies(const RoundRules& rules, Problems* problems) {
 
 void CheckTraining(const RunManifest& run, Problems* problems) {
   const InnerTraining& training = run.training();
-  const uint64_t steps = uint64_t{run.rounds().round_count()} * run.rounds().inner_steps();
+  const uint64_t steps = TotalSteps(run);
+  problems->Unless(IsOneOf(training.optimizer(), {"", "adamw", "sgd"}), "training.optimizer",
+                   Quoted(training.optimizer()), "adamw, sgd");
   problems->Unless(training.batch_size() >= 1 && training.batch_size() <= 65536,
                    "training.batch_size", training.batch_size(), "1 to 65536");
   problems->Unless(
@@ -223,10 +155,17 @@ void CheckTraining(const RunManifest& run, Problems* problems) {
 }
 
 void CheckEncodings(const Encodings& encodings, Problems* problems) {
+  constexpr absl::string_view kNames =
+      "parameters_fp32, delta_bf16, delta_int8, delta_int4, topk_int4";
   problems->Unless(EncodingFromName(encodings.up()).ok(), "encodings.up", Quoted(encodings.up()),
-                   "parameters_fp32, delta_bf16");
+                   kNames);
   problems->Unless(EncodingFromName(encodings.down()).ok(), "encodings.down",
-                   Quoted(encodings.down()), "parameters_fp32, delta_bf16");
+                   Quoted(encodings.down()), kNames);
+  const bool topk = encodings.up() == "topk_int4" || encodings.down() == "topk_int4";
+  problems->Unless(topk ? FormatFromName("topk_int4", encodings.topk_density()).ok()
+                        : encodings.topk_density() == 0,
+                   "encodings.topk_density", encodings.topk_density(),
+                   "above 0, at most 0.25 with topk_int4; otherwise 0");
 }
 
 void CheckMember(const MemberSite& site, Problems* problems) {
@@ -254,8 +193,8 @@ absl::Status CheckManifest(const RunManifest& manifest) {
   Problems problems;
   CheckHead(manifest, &problems);
   CheckModel(manifest, &problems);
-  CheckConsensus(manifest.consensus(), &problems);
-  CheckRounds(manifest.rounds(), &problems);
+  CheckConsensus(manifest, &problems);
+  CheckRounds(manifest, &problems);
   CheckPolicies(manifest.rounds(), &problems);
   CheckTraining(manifest, &problems);
   CheckEncodings(manifest.encodings(), &problems);

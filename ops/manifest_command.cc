@@ -154,8 +154,11 @@ void AddPolicies(CLI::App* command, const std::shared_ptr<NewManifestOptions>& o
 void AddNew(CLI::App* manifest, Action* action) {
   CLI::App* command = manifest->add_subcommand("new", "Describe a run from its initial model");
   command->footer(
-      "Presets: fedavg (no pull), fedprox (pull 0.2), diloco (outer Nesterov 0.7, 0.9), proximal "
-      "(pull 0.5).\nWhat is not given takes the value in brackets; `manifest check` prints all.\n"
+      "Presets: fedavg (no pull), fedprox (pull 0.2), elastic, elastic_async (EASGD), delayed (no "
+      "barrier), diloco (outer Nesterov 0.7, 0.9), fedadam (outer Adam), admm (duals), proximal "
+      "(pull 0.5).\nWhat is not given takes the value in brackets; `manifest check` prints all, "
+      "and "
+      "--set sets any.\n"
       "Example:\n  weft-ops manifest new --initial initial --run-id demo --rounds 8 "
       "--inner-steps 20 --preset proximal --sites 3 --out run.textproto");
   auto options = std::make_shared<NewManifestOptions>();
@@ -169,7 +172,7 @@ void AddNew(CLI::App* manifest, Action* action) {
   command->add_option("--rounds", options->rounds, "Number of rounds")->required();
   command->add_option("--inner-steps", options->inner_steps, "Steps of a site in a round (H)")
       ->required();
-  command->add_option("--preset", options->preset, "fedavg, fedprox, diloco or proximal")
+  command->add_option("--preset", options->preset, "A consensus scheme by its name")
       ->capture_default_str();
   command->add_option("--pull", options->pull, "Way back to the base in a round, 0 to 0.999");
   command->add_option("--rho", options->rho, "The pull in its other form, instead of --pull");
@@ -210,6 +213,8 @@ void AddNew(CLI::App* manifest, Action* action) {
   command->add_option("--seed", options->seed, "Of everything drawn")->capture_default_str();
   command->add_option("--license", options->license, "Of the releases (SPDX)")
       ->capture_default_str();
+  command->add_option("--set", options->settings,
+                      "Any field, FIELD=VALUE: consensus.combine=median; may be repeated");
   command->add_option("--out", *out, "The manifest to write, in text format")->required();
   command->callback([=] { *action = [=] { return New(*options, *out); }; });
 }

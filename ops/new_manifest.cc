@@ -2,8 +2,12 @@
 
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "google/protobuf/descriptor.h"
+#include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/text_format.h"
 #include "model/formats/huggingface.h"
 #include "model/parameters/parameter_codec.h"
@@ -33,8 +37,13 @@ absl::StatusOr<Digest> ConsensusDigest(const HuggingFaceModel& model) {
   return hasher.Finish();
 }
 
-absl::Status FillConsensus(const NewManifestOptions& options, ConsensusScheme* scheme) {
-  if (absl::Status known = ApplyPreset(options.preset, scheme); !known.ok()) return known;
+// After the rounds: a preset may need to know of the sites, and brings its rule for late ones.
+absl::Status FillConsensus(const NewManifestOptions& options, RunManifest* run) {
+  if (absl::Status known = ApplyPreset(options.preset, run); !known.ok()) return known;
+  if (options.late_discount.has_value()) {
+    run->mutable_rounds()->set_late_discount(*options.late_discount);
+  }
+  ConsensusScheme* scheme = run->mutable_consensus();
   if (options.rho.has_value()) {
     scheme->set_rho(*options.rho);
     scheme->set_pull(
@@ -48,7 +57,7 @@ absl::Status FillConsensus(const NewManifestOptions& options, ConsensusScheme* s
   }
   if (options.outer_momentum.has_value()) {
     outer->set_momentum(*options.outer_momentum);
-    outer->set_nesterov(*options.outer_momentum > 0);
+    outer->set_nesterov(*options.outer_momentum > 0 && outer->name() == "sgd");
   }
   return absl::OkStatus();
 }
@@ -91,6 +100,47 @@ void FillTraining(const NewManifestOptions& options, uint32_t context_length,
   training->set_epsilon(1e-8);
 }
 
+// Keeps what is wrong instead of logging it.
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int, int, const std::string& message) override {
+    if (words.empty()) words = message;
+  }
+  std::string words;
+};
+
+// "a.b=x" as the text format "a { b: x }", merged into the manifest.
+absl::Status ApplySetting(const std::string& setting, RunManifest* run) {
+  const std::pair<std::string, std::string> parts =
+      absl::StrSplit(setting, absl::MaxSplits('=', 1));
+  const google::protobuf::Descriptor* message = run->GetDescriptor();
+  const google::protobuf::FieldDescriptor* field = nullptr;
+  std::string before, after;
+  for (const auto name : absl::StrSplit(parts.first, '.')) {
+    field = message == nullptr ? nullptr : message->FindFieldByName(std::string(name));
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--set ", setting, ": there is no field '", std::string(name),
+          "'; `weft-ops manifest check` prints every field, such as consensus.combine"));
+    }
+    if (message != run->GetDescriptor()) {
+      absl::StrAppend(&before, "{ ");
+      absl::StrAppend(&after, " }");
+    }
+    absl::StrAppend(&before, std::string(name), " ");
+    message = field->message_type();
+  }
+  const bool quoted = field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
+  const std::string value =
+      quoted ? absl::StrCat("\"", absl::CEscape(parts.second), "\"") : parts.second;
+  google::protobuf::TextFormat::Parser parser;
+  FirstError error;
+  parser.RecordErrorsTo(&error);
+  const std::string text = absl::StrCat(before, message == nullptr ? ": " : "", value, after);
+  if (parser.MergeFromString(text, run)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--set ", setting, ": ", error.words));
+}
+
 void PrintFields(const google::protobuf::Message& message, const std::string& prefix,
                  std::string* out) {
   const google::protobuf::Reflection* reflection = message.GetReflection();
@@ -98,6 +148,15 @@ void PrintFields(const google::protobuf::Message& message, const std::string& pr
   for (int i = 0; i < descriptor->field_count(); ++i) {
     const google::protobuf::FieldDescriptor* field = descriptor->field(i);
     const std::string name = absl::StrCat(prefix, field->name());
+    if (field->is_repeated()) {
+      for (int k = 0; k < reflection->FieldSize(message, field); ++k) {
+        std::string value;
+        google::protobuf::TextFormat::PrintFieldValueToString(message, field, k, &value);
+        absl::StrAppend(out, name, ": ",
+                        absl::StrJoin(absl::StrSplit(value, '\n', absl::SkipEmpty()), " "), "\n");
+      }
+      continue;
+    }
     if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
       PrintFields(reflection->GetMessage(message, field), name + ".", out);
       continue;
@@ -127,13 +186,16 @@ absl::StatusOr<RunManifest> NewManifest(const NewManifestOptions& options) {
   run.set_tokenizer_sha256(ToHex(*tokenizer));
   run.set_layout_digest(ToHex(model->layout.digest()));
   run.set_initial_consensus(ToHex(*consensus));
-  absl::Status filled = FillConsensus(options, run.mutable_consensus());
-  if (!filled.ok()) return filled;
   FillRounds(options, run.mutable_rounds());
+  absl::Status filled = FillConsensus(options, &run);
+  if (!filled.ok()) return filled;
   FillTraining(options, model->config.context_length(), run.mutable_training());
   run.mutable_encodings()->set_up(options.up);
   run.mutable_encodings()->set_down(options.down);
   run.set_license(options.license);
+  for (const std::string& setting : options.settings) {
+    if (absl::Status set = ApplySetting(setting, &run); !set.ok()) return set;
+  }
   return run;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "google/protobuf/message.h"
@@ -55,6 +56,9 @@ struct NewManifestOptions {
   std::string down = "delta_bf16";
   uint64_t seed = 1;
   std::string license = "Apache-2.0";
+  // Any other field, or one of these again: "consensus.combine=median",
+  // "rounds.inner_steps_schedule={rounds: 8 inner_steps: 5}" (a repeated field gets one more).
+  std::vector<std::string> settings;
 };
 
 absl::StatusOr<RunManifest> NewManifest(const NewManifestOptions& options);

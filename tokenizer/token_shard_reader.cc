@@ -76,8 +76,9 @@ void TokenShard::Read(uint64_t begin, absl::Span<int32_t> out) const {
 
 absl::StatusOr<TokenDataset> TokenDataset::Open(absl::Span<const std::string> folders,
                                                 const std::string& tokenizer_sha256,
-                                                int sequence_length) {
+                                                int sequence_length, Split split) {
   WEFT_CHECK(sequence_length >= 1);
+  const bool train = split == Split::kTrain;
   TokenDataset dataset;
   dataset.sequence_length_ = sequence_length;
   for (const std::string& folder : folders) {
@@ -89,7 +90,7 @@ absl::StatusOr<TokenDataset> TokenDataset::Open(absl::Span<const std::string> fo
           tokenizer_sha256,
           " (SHA-256 of tokenizer.model); prepare the text again with that tokenizer"));
     }
-    for (const ShardEntry& entry : manifest->train.shards) {
+    for (const ShardEntry& entry : (train ? manifest->train : manifest->held_out).shards) {
       const std::string path = absl::StrCat(folder, "/", entry.file);
       absl::StatusOr<std::unique_ptr<TokenShard>> shard = TokenShard::Open(path);
       if (!shard.ok()) return shard.status();
@@ -102,9 +103,10 @@ absl::StatusOr<TokenDataset> TokenDataset::Open(absl::Span<const std::string> fo
   }
   const uint64_t length = static_cast<uint64_t>(sequence_length);
   if (dataset.token_count_ < length + 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the training data holds ", dataset.token_count_,
-                                                   " tokens, one sample needs ", length + 1,
-                                                   "; give more text or a shorter sequence"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the ", train ? "training" : "held-out", " data holds ", dataset.token_count_,
+        " tokens, one sample needs ", length + 1, "; give more text or a shorter sequence",
+        train ? "" : ", or prepare it with a larger --held-out"));
   }
   dataset.sample_count_ = (dataset.token_count_ - 1) / length;
   return dataset;

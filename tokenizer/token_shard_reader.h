@@ -55,15 +55,17 @@ class TokenShard {
   TokenShardView view_;
 };
 
-// All training shards of one or more folders as one sequence of tokens, read in samples of fixed
-// length.
+enum class Split { kTrain, kHeldOut };
+
+// All training shards (or all held-out ones) of one or more folders as one sequence of tokens, read
+// in samples of fixed length.
 class TokenDataset {
  public:
   // InvalidArgument when a folder was prepared with another tokenizer than `tokenizer_sha256`, or
   // there is no text for a single sample of `sequence_length` + 1 tokens.
   static absl::StatusOr<TokenDataset> Open(absl::Span<const std::string> folders,
-                                           const std::string& tokenizer_sha256,
-                                           int sequence_length);
+                                           const std::string& tokenizer_sha256, int sequence_length,
+                                           Split split = Split::kTrain);
 
   // Sample i: tokens [i*L, i*L + L + 1) of the concatenated shards (the last target is the next
   // sample's first token).

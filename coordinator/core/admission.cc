@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/inclusion.h"
+#include "proto/round_schedule.h"
 
 namespace weft {
 
@@ -41,9 +42,19 @@ bool TakesWorkOf(const RoundState& state, uint64_t round) {
   return PhaseBehindPause(state) == RoundEvent::OPEN && IsOfThisWork(state, round);
 }
 
-Refusal CheckLate(const RunManifest& manifest, const RoundState& state, uint64_t round,
-                  uint64_t base_version, absl::string_view base_digest) {
-  const std::string closed = absl::StrCat("round ", round, " is closed");
+namespace {
+
+bool IsVersion(const ConsensusVersion& version, uint64_t number, absl::string_view digest) {
+  return version.version() == number && version.digest() == digest;
+}
+
+}  // namespace
+
+Refusal CheckLate(const RunManifest& manifest, const RoundState& state, absl::string_view site,
+                  uint64_t round, uint64_t base_version, absl::string_view base_digest) {
+  const bool in_turn = IsAsynchronous(manifest.consensus());
+  const std::string closed = in_turn ? absl::StrCat("a contribution of round ", round)
+                                     : absl::StrCat("round ", round, " is closed");
   const uint32_t staleness_max = LateStalenessMax(manifest.rounds());
   if (staleness_max == 0) return MakeRefusal(Refusal::WRONG_ROUND, closed);
   const uint64_t staleness = Staleness(state, base_version);
@@ -52,15 +63,53 @@ Refusal CheckLate(const RunManifest& manifest, const RoundState& state, uint64_t
                        absl::StrCat(closed, ", and its base, version ", base_version, ", is ",
                                     staleness, " versions old: the run takes ", staleness_max));
   }
-  bool known = state.consensus().version() == base_version &&
-               state.consensus().digest() == base_digest && staleness > 0;
+  bool known =
+      IsVersion(state.consensus(), base_version, base_digest) && (staleness > 0 || in_turn);
   for (const ConsensusVersion& version : state.older()) {
-    known = known || (version.version() == base_version && version.digest() == base_digest);
+    known = known || IsVersion(version, base_version, base_digest);
   }
+  known = known || (in_turn && IsVersion(BaseOf(manifest, state, site), base_version, base_digest));
   return known ? Refusal()
                : MakeRefusal(Refusal::WRONG_ROUND,
                              absl::StrCat(closed, ", and version ", base_version,
                                           " was not the base that it names"));
+}
+
+const ContributionOutcome* FindOutcome(const RoundState& state, absl::string_view site) {
+  for (const SiteOutcome& known : state.outcomes()) {
+    if (known.site() == site) return &known.outcome();
+  }
+  return nullptr;
+}
+
+ConsensusVersion BaseOf(const RunManifest& manifest, const RoundState& state,
+                        absl::string_view site) {
+  if (manifest.consensus().asynchrony() != "elastic") return state.consensus();
+  const ContributionOutcome* outcome = FindOutcome(state, site);
+  if (outcome == nullptr || !outcome->included()) return state.consensus();
+  for (const ConsensusVersion& older : state.older()) {
+    if (older.version() != outcome->base_counted()) continue;
+    ConsensusVersion met;
+    met.set_version(older.version() + 1);
+    met.set_digest(older.digest());
+    met.set_bytes(older.bytes());
+    return met;
+  }
+  return state.consensus();  // it was away for too long: that version is gone
+}
+
+bool HasTurn(const RoundState& state, absl::string_view site) {
+  const auto is_of_site = [site](const StoredContribution& c) { return c.site() == site; };
+  const auto has = [&](const auto& list) {
+    return std::any_of(list.begin(), list.end(), is_of_site);
+  };
+  return has(state.carried()) || has(state.current().contributions());
+}
+
+uint32_t InnerStepsWanted(const RunManifest& manifest, const RoundState& state) {
+  const RoundRules& rules = manifest.rounds();
+  return rules.inner_steps_min() > 0 ? rules.inner_steps_min()
+                                     : InnerStepsOf(rules, state.rounds_done());
 }
 
 Refusal CheckMember(const RoundState& state, absl::string_view site, bool key_matches) {
@@ -130,8 +179,8 @@ Refusal CheckRound(const RunManifest& manifest, const RoundState& state, absl::s
                        absl::StrCat("a contribution to round ", contribution.round(), ": round ",
                                     state.current().round(), " is the newest"));
   }
-  if (!TakesWorkOf(state, contribution.round())) {
-    return CheckLate(manifest, state, contribution.round(), context.base_version(),
+  if (IsAsynchronous(manifest.consensus()) || !TakesWorkOf(state, contribution.round())) {
+    return CheckLate(manifest, state, site, contribution.round(), context.base_version(),
                      contribution.base_digest());
   }
   const auto& cohort = state.current().cohort();
@@ -150,6 +199,28 @@ Refusal CheckRound(const RunManifest& manifest, const RoundState& state, absl::s
   return {};
 }
 
+// Which part of the vector it is of.
+Refusal CheckFragment(const RunManifest& manifest, const RoundState& state,
+                      const MessageContext& context) {
+  const uint32_t count = FragmentCount(manifest.consensus());
+  const uint32_t fragment = state.current().fragment();
+  if (context.fragment_count() == count && context.fragment() == fragment) return {};
+  return MakeRefusal(
+      Refusal::MALFORMED,
+      absl::StrCat("fragment ", context.fragment(), " of ", context.fragment_count(), ": round ",
+                   state.current().round(), " is of fragment ", fragment, " of ", count));
+}
+
+// A late one may be of a round that asked for fewer steps.
+uint32_t FewestSteps(const RunManifest& manifest, const RoundState& state, uint64_t round) {
+  uint32_t fewest = InnerStepsWanted(manifest, state);
+  if (TakesWorkOf(state, round)) return fewest;
+  for (const InnerStepsPhase& phase : manifest.rounds().inner_steps_schedule()) {
+    fewest = std::min(fewest, phase.inner_steps());
+  }
+  return fewest;
+}
+
 }  // namespace
 
 Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
@@ -162,14 +233,10 @@ Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
         Refusal::BAD_SIGNATURE,
         absl::StrCat("a contribution of \"", contribution.site(), "\" sent by ", site));
   }
-  if (context.fragment() != 0 || context.fragment_count() != 1) {
-    return MakeRefusal(Refusal::MALFORMED,
-                       absl::StrCat("fragment ", context.fragment(), " of ",
-                                    context.fragment_count(), ": this run has one fragment"));
-  }
   if (Refusal refusal = CheckRound(manifest, state, site, contribution); IsRefused(refusal)) {
     return refusal;
   }
+  if (Refusal refusal = CheckFragment(manifest, state, context); IsRefused(refusal)) return refusal;
   if (contribution.layout_digest() != ToBytes(shape.layout)) {
     return MakeRefusal(Refusal::WRONG_LAYOUT, "the vector is of another parameter layout");
   }
@@ -177,18 +244,20 @@ Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
     return MakeRefusal(Refusal::WRONG_ENCODING, absl::StrCat("encoding \"", contribution.encoding(),
                                                              "\": the run uses ", shape.encoding));
   }
-  if (contribution.blob_bytes() != shape.blob_bytes) {
-    return MakeRefusal(Refusal::WRONG_LENGTH,
-                       absl::StrCat(contribution.blob_bytes(), " bytes: a vector of this run has ",
-                                    shape.blob_bytes));
+  const uint64_t blob_bytes = shape.blob_bytes[context.fragment()];
+  if (contribution.blob_bytes() != blob_bytes) {
+    return MakeRefusal(
+        Refusal::WRONG_LENGTH,
+        absl::StrCat(contribution.blob_bytes(), " bytes: the round asks for ", blob_bytes));
   }
   if (contribution.blob_digest().size() != sizeof(Digest)) {
     return MakeRefusal(Refusal::MALFORMED, "blob_digest is not 32 bytes");
   }
-  if (contribution.inner_steps() < InnerStepsMin(manifest.rounds())) {
-    return MakeRefusal(Refusal::TOO_FEW_STEPS,
-                       absl::StrCat(contribution.inner_steps(), " inner steps: the round asks for ",
-                                    InnerStepsMin(manifest.rounds())));
+  if (const uint32_t fewest = FewestSteps(manifest, state, contribution.round());
+      contribution.inner_steps() < fewest) {
+    return MakeRefusal(
+        Refusal::TOO_FEW_STEPS,
+        absl::StrCat(contribution.inner_steps(), " inner steps: the round asks for ", fewest));
   }
   return {};
 }

@@ -9,6 +9,10 @@
 #ifndef WEFT_COORDINATOR_CORE_ADMISSION_H_
 #define WEFT_COORDINATOR_CORE_ADMISSION_H_
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "absl/strings/string_view.h"
 #include "coordinator/core/round_state.pb.h"
 #include "proto/contribution.pb.h"
@@ -30,9 +34,23 @@ RoundEvent::Phase PhaseBehindPause(const RoundState& state);
 // that of a round that was given up and opened again under this number.
 bool IsOfThisWork(const RoundState& state, uint64_t round);
 bool TakesWorkOf(const RoundState& state, uint64_t round);
-// Whether a contribution of a closed round may still count, in a round to come.
-Refusal CheckLate(const RunManifest& manifest, const RoundState& state, uint64_t round,
-                  uint64_t base_version, absl::string_view base_digest);
+// Whether a contribution that is not of the open round's work may still count, in a round to come:
+// where late ones are carried, or where there is no barrier and every one has a round of its own.
+Refusal CheckLate(const RunManifest& manifest, const RoundState& state, absl::string_view site,
+                  uint64_t round, uint64_t base_version, absl::string_view base_digest);
+
+// What a site starts from. Everybody from the newest consensus; but where vectors are exchanged
+// without a barrier (EASGD, Zhang et al. 2015, algorithm 1) each from the version that its last
+// contribution met, so that the site moves by what the consensus moved by. It then has the number
+// of the version that came of that, which no other of the site's bases has.
+ConsensusVersion BaseOf(const RunManifest& manifest, const RoundState& state,
+                        absl::string_view site);
+// nullptr: nothing of the site's has been decided yet.
+const ContributionOutcome* FindOutcome(const RoundState& state, absl::string_view site);
+// Without a barrier: what the site sent waits for its turn, or has it.
+bool HasTurn(const RoundState& state, absl::string_view site);
+// Inner steps that a contribution to the open round needs.
+uint32_t InnerStepsWanted(const RunManifest& manifest, const RoundState& state);
 
 // Member, not revoked, with the key the membership names.
 Refusal CheckMember(const RoundState& state, absl::string_view site, bool key_matches);
@@ -46,7 +64,7 @@ Refusal CheckSession(const RoundState& state, absl::string_view site, absl::stri
 struct ContributionShape {
   Digest layout{};
   std::string encoding;
-  uint64_t blob_bytes = 0;
+  std::vector<uint64_t> blob_bytes;  // of each fragment; of the whole vector, where it is not cut
 };
 
 // The head of a contribution by `site`, whose signature has been checked, against the open round,

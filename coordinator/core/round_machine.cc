@@ -8,6 +8,8 @@
 #include "coordinator/core/admission.h"
 #include "coordinator/core/influence.h"
 #include "coordinator/core/message_lists.h"
+#include "proto/check.h"
+#include "proto/round_schedule.h"
 
 namespace weft {
 
@@ -16,19 +18,25 @@ std::string ShortHex(absl::string_view bytes) {
 }
 
 RoundState RoundMachine::InitialState(const RunManifest& manifest, const Membership& membership,
-                                      const ConsensusVersion& consensus) {
+                                      const ConsensusVersion& consensus,
+                                      const std::vector<ConsensusVersion>& fragments) {
+  WEFT_CHECK(fragments.empty() || fragments.size() == FragmentCount(manifest.consensus()));
   RoundState state;
   state.set_coordinator_epoch(1);
-  *state.mutable_consensus() = consensus;
+  *state.mutable_consensus() = fragments.empty() ? consensus : fragments[0];
+  for (const ConsensusVersion& fragment : fragments) *state.add_fragments() = fragment;
   *state.mutable_membership() = membership;
   state.set_phase(RoundEvent::FORMING);
   state.set_reason(absl::StrCat("round 0 waits for ", manifest.rounds().sites_to_start(),
                                 " sites: none has joined"));
-  state.mutable_current()->set_base_version(consensus.version());
-  state.mutable_current()->set_base_digest(consensus.digest());
+  state.mutable_current()->set_base_version(state.consensus().version());
+  state.mutable_current()->set_base_digest(state.consensus().digest());
   PendingRelease* release = state.add_releases();
   release->set_version(consensus.version());
-  release->set_digest(consensus.digest());
+  if (fragments.empty()) release->set_digest(consensus.digest());
+  for (const ConsensusVersion& fragment : fragments) {
+    release->add_fragment_digests(fragment.digest());
+  }
   if (manifest.rounds().evaluation_seconds_max() > 0) *state.mutable_last_good() = consensus;
   return state;
 }
@@ -140,6 +148,7 @@ void RoundMachine::DropRevoked() {
     return member == nullptr || member->revoked();
   };
   EraseIf(state_.mutable_sites(), [&](const SiteState& site) { return gone(site.name()); });
+  EraseIf(state_.mutable_outcomes(), [&](const SiteOutcome& o) { return gone(o.site()); });
   const auto excluded = [&](const StoredContribution& stored) {
     if (!gone(stored.site())) return false;
     Decide(Decision::CONTRIBUTION_EXCLUDED, "its site was revoked before the round closed",

@@ -72,6 +72,8 @@ struct ReportReceived {
 struct OuterStepDone {
   uint64_t round = 0;
   ConsensusVersion result;
+  std::vector<double> cosines;  // of each contribution's change with the mean of them all; or none
+  double step_norm = 0;         // ||z' - z||
 };
 struct OuterStepFailed {  // of the numbers, not of the disk: the same inputs would fail again
   uint64_t round = 0;
@@ -124,6 +126,7 @@ struct RunOuterStep {
 struct PublishRelease {
   uint64_t version = 0;
   std::string digest;
+  std::vector<std::string> fragment_digests;  // the vector in parts, where it travels in parts
 };
 struct Evaluate {  // somebody is to look at it, and to say what comes of that
   ConsensusVersion candidate;
@@ -134,8 +137,10 @@ using Effect = std::variant<Record, KeepReceipt, KeepReport, KeepRound, Accept, 
 
 class RoundMachine {
  public:
+  // `fragments`: the parts of the vector, where the manifest says that it travels in parts.
   static RoundState InitialState(const RunManifest& manifest, const Membership& membership,
-                                 const ConsensusVersion& consensus);
+                                 const ConsensusVersion& consensus,
+                                 const std::vector<ConsensusVersion>& fragments = {});
 
   RoundMachine(RunManifest manifest, RoundState state);
 
@@ -177,11 +182,22 @@ class RoundMachine {
   void DropWork(const std::string& why);
   void BeginPause();
 
+  // round_turns.cc: rounds without a barrier, one contribution each.
+  void TakeInTurn(const ContributionArrived& event);
+  void CloseWithNext();
+
+  // round_outcomes.cc: what the end of a round means for its sites.
+  void NoteOutcomes(const RoundRecord& ended);
+  void NoteOutcome(const RoundRecord& ended, const StoredContribution& contribution,
+                   const std::string& reason_against);
+  void NoteResiduals(const OuterStepDone& event);
+
   // round_results.cc: what becomes of a round's consensus.
   void AwaitEvaluation(const ConsensusVersion& candidate);
   void EvaluateBase(const EvaluationDone& event);
   void EvaluationMissing();
   void TakeConsensus(ConsensusVersion consensus);
+  void TurnToFragment();
   void RefuseCandidate(const std::string& why);
   void GoBackTo(ConsensusVersion good, uint64_t version);
   void LoseBase(const std::string& why);
@@ -193,6 +209,7 @@ class RoundMachine {
   void FinishIfPublished();
 
   void Store(const StoredContribution& arrived, uint64_t round, const std::string& signed_bytes);
+  bool AnswerIfStored(const StoredContribution& arrived, const StoredContribution& stored);
   void Carry(const StoredContribution& arrived, uint64_t round, const std::string& signed_bytes);
   void RemoveSite(absl::string_view site);
   void DropRevoked();

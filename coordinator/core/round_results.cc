@@ -32,6 +32,10 @@ void RoundMachine::On(const OuterStepDone& event) {
   round->set_result_digest(event.result.digest());
   round->set_result_bytes(event.result.bytes());
   round->set_down_bytes(event.result.delta_bytes());
+  for (size_t k = 0; k < event.cosines.size(); ++k) {
+    round->mutable_contributions(static_cast<int>(k))->set_cosine(event.cosines[k]);
+  }
+  if (manifest_.consensus().dual()) NoteResiduals(event);
   state_.set_failed_steps(0);
   if (manifest_.rounds().evaluation_seconds_max() > 0) return AwaitEvaluation(event.result);
   TakeConsensus(event.result);
@@ -115,8 +119,21 @@ void RoundMachine::EvaluationMissing() {
 
 void RoundMachine::TakeConsensus(ConsensusVersion consensus) {
   KeepOlder();
+  if (!state_.fragments().empty()) {
+    *state_.mutable_fragments(static_cast<int>(state_.current().fragment())) = consensus;
+  }
   *state_.mutable_consensus() = std::move(consensus);
   EndRound(/*work_done=*/true);
+}
+
+// The parts of the vector travel in turn; a version is a cut through all of them.
+void RoundMachine::TurnToFragment() {
+  const int count = state_.fragments_size();
+  if (count == 0) return;
+  const uint64_t version = state_.consensus().version();
+  *state_.mutable_consensus() =
+      state_.fragments(static_cast<int>(state_.rounds_done() % static_cast<uint64_t>(count)));
+  state_.mutable_consensus()->set_version(version);
 }
 
 void RoundMachine::RefuseCandidate(const std::string& why) {
@@ -153,8 +170,10 @@ void RoundMachine::LoseBase(const std::string& why) {
 
 // Late contributions may come to it, and be combined against its bytes.
 void RoundMachine::KeepOlder() {
-  const int kept = static_cast<int>(LateStalenessMax(manifest_.rounds()));
+  int kept = static_cast<int>(LateStalenessMax(manifest_.rounds()));
   if (kept == 0) return;
+  // There a base has the number of the version after it (BaseOf).
+  if (manifest_.consensus().asynchrony() == "elastic") ++kept;
   auto* older = state_.mutable_older();
   *older->Add() = state_.consensus();
   while (older->size() > kept) older->erase(older->begin());
@@ -164,7 +183,11 @@ void RoundMachine::EndRound(bool work_done) {
   RoundRecord ended = std::move(*state_.mutable_current());
   state_.clear_candidate();
   state_.set_deadline_unix_ms(0);
-  if (work_done) state_.set_rounds_done(state_.rounds_done() + 1);
+  if (work_done) {
+    state_.set_rounds_done(state_.rounds_done() + 1);
+    NoteOutcomes(ended);
+    TurnToFragment();
+  }
   const bool last = state_.rounds_done() == manifest_.rounds().round_count();
   const uint32_t every = manifest_.rounds().publish_every();
   const bool due = work_done && !ended.abandoned() && !ended.refused() && every != 0 &&
@@ -176,6 +199,10 @@ void RoundMachine::EndRound(bool work_done) {
   next.set_round(ended.round() + 1);
   next.set_base_version(state_.consensus().version());
   next.set_base_digest(state_.consensus().digest());
+  if (!state_.fragments().empty()) {
+    next.set_fragment(static_cast<uint32_t>(state_.rounds_done() %
+                                            static_cast<uint64_t>(state_.fragments_size())));
+  }
   if (!work_done) {
     next.set_reopened(ended.reopened() + 1);
     next.mutable_contributions()->Swap(ended.mutable_contributions());
@@ -211,7 +238,10 @@ void RoundMachine::DropCarried(RoundRecord* last) {
 void RoundMachine::AddRelease(const RoundRecord& record) {
   PendingRelease* release = state_.add_releases();
   release->set_version(state_.consensus().version());
-  release->set_digest(state_.consensus().digest());
+  if (state_.fragments().empty()) release->set_digest(state_.consensus().digest());
+  for (const ConsensusVersion& fragment : state_.fragments()) {
+    release->add_fragment_digests(fragment.digest());
+  }
   release->set_round(record.round());
   release->set_wait_until_unix_ms(state_.now_unix_ms() + kReportWaitMs);
   for (const StoredContribution& c : record.contributions()) {
@@ -235,7 +265,10 @@ void RoundMachine::StartDueReleases() {
     if (release.started()) continue;
     if (release.awaited_size() > 0 && state_.now_unix_ms() < release.wait_until_unix_ms()) continue;
     release.set_started(true);
-    effects_.push_back(PublishRelease{release.version(), release.digest()});
+    effects_.push_back(
+        PublishRelease{release.version(),
+                       release.digest(),
+                       {release.fragment_digests().begin(), release.fragment_digests().end()}});
   }
 }
 

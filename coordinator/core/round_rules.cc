@@ -8,6 +8,7 @@
 #include "coordinator/core/inclusion.h"
 #include "coordinator/core/message_lists.h"
 #include "coordinator/core/round_machine.h"
+#include "proto/round_schedule.h"
 
 namespace weft {
 namespace {
@@ -50,16 +51,20 @@ void RoundMachine::Open() {
   RoundRecord* round = state_.mutable_current();
   for (const std::string& site : Invited()) round->add_cohort(site);
   round->set_opened_unix_ms(state_.now_unix_ms());
+  round->set_inner_steps(InnerStepsOf(manifest_.rounds(), state_.rounds_done()));
+  round->set_rho(state_.rho());
   state_.set_deadline_unix_ms(state_.now_unix_ms() +
                               int64_t{1000} * manifest_.rounds().round_seconds_max());
   Enter(
       RoundEvent::OPEN, Decision::ROUND_OPENED,
       absl::StrCat("round ", round->round(), " is open for ", absl::StrJoin(round->cohort(), ", "),
                    " from consensus version ", round->base_version()));
+  if (IsAsynchronous(manifest_.consensus())) CloseWithNext();  // what came meanwhile
 }
 
 void RoundMachine::CloseIfComplete() {
   if (state_.phase() != RoundEvent::OPEN) return;
+  if (IsAsynchronous(manifest_.consensus())) return CloseWithNext();
   const RoundRecord& round = state_.current();
   if (round.cohort().empty() && round.contributions().empty()) {
     // All who were invited left: whoever comes next opens the round anew, and need not wait for its
@@ -172,10 +177,10 @@ void RoundMachine::NoteSilentSites() {
 
 void RoundMachine::Close(std::string reason) {
   const Inclusion inclusion = DecideInclusion(manifest_, state_);
-  NoteSilentSites();
+  if (!IsAsynchronous(manifest_.consensus())) NoteSilentSites();
   RoundRecord* round = state_.mutable_current();
   round->clear_contributions();
-  state_.clear_carried();
+  if (!IsAsynchronous(manifest_.consensus())) state_.clear_carried();
   for (const StoredContribution& c : inclusion.included) {
     *round->add_contributions() = c;
     std::string words = absl::StrCat("counts ", c.weight());
@@ -189,6 +194,7 @@ void RoundMachine::Close(std::string reason) {
     Decide(Decision::CONTRIBUTION_EXCLUDED, e.reason(), e.contribution().site(),
            e.contribution().digest());
   }
+  round->set_base_weight(inclusion.base_weight);
   round->set_closed_unix_ms(state_.now_unix_ms());
   round->set_closed_reason(reason);
   state_.set_deadline_unix_ms(0);

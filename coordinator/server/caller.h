@@ -22,7 +22,7 @@ struct Caller {
 // The common name of the certificate, before anything else is known of the call.
 std::string CallerName(const grpc::ServerContextBase& call);
 
-enum class SessionRule { kNeeded, kNone };  // none: Join gives one
+enum class SessionRule { kNeeded, kNone };  // none: Join gives one, and who only asks reads without
 
 Caller IdentifyCaller(const grpc::ServerContextBase& call, const RunManifest& manifest,
                       const RoundState& state, const MessageContext& context, SessionRule rule);

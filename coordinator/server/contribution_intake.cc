@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/store/contribution_check.h"
+#include "model/parameters/fragments.h"
 #include "proto/blob_digest.h"
 #include "proto/check.h"
+#include "proto/round_schedule.h"
 #include "proto/signed_statement.h"
 
 namespace weft {
@@ -79,8 +81,14 @@ ContributionIntake::ContributionIntake(const LoadedRun& run, RoundDriver* driver
     : run_(run), driver_(driver), spool_(std::move(spool)) {
   shape_.layout = run.layout.digest();
   shape_.encoding = run.manifest.manifest.encodings().up();
-  encoding_ = *EncodingFromName(shape_.encoding);
-  shape_.blob_bytes = EncodedBytes(encoding_, run.layout.element_count());
+  const uint32_t count = FragmentCount(run.manifest.manifest.consensus());
+  for (uint32_t f = 0; f < count; ++f) {
+    VectorHeader header = FragmentHeader(shape_.layout, run.layout.element_count(), count, f);
+    header.encoding =
+        *FormatFromName(shape_.encoding, run.manifest.manifest.encodings().topk_density());
+    shape_.blob_bytes.push_back(EncodedBytes(header.encoding, header.element_count));
+    headers_.push_back(header);
+  }
 }
 
 absl::StatusOr<PushReply> ContributionIntake::FindReceipt(const std::string& site,
@@ -170,12 +178,9 @@ absl::StatusOr<Refusal> ContributionIntake::CheckBytes(const Opening& opening,
     spool_->Remove(opening.site, opening.spooled).IgnoreError();
     return status;
   }
-  VectorHeader expected;
-  expected.encoding = encoding_;
-  expected.element_count = run_.layout.element_count();
-  expected.layout = run_.layout.digest();
+  VectorHeader expected = headers_[contribution.context().fragment()];
   const Digest base = *DigestFromBytes(contribution.base_digest());
-  if (IsDelta(encoding_)) expected.base = base;
+  if (IsDelta(expected.encoding)) expected.base = base;
   const auto check = CheckContributionVector(opening.spooled->data_path(), expected,
                                              driver_->vectors().PathOf(base),
                                              run_.manifest.manifest.rounds().update_norm_max());
@@ -221,6 +226,9 @@ void ContributionIntake::CheckAndStore(const Opening& opening, const Done& done)
   stored.set_token_count(opening.contribution.token_count());
   stored.set_base_version(opening.contribution.context().base_version());
   stored.set_base_digest(opening.contribution.base_digest());
+  stored.set_validation_before(opening.contribution.validation_before());
+  stored.set_validation_after(opening.contribution.validation_after());
+  stored.set_primal_residual(opening.contribution.primal_residual());
   driver_->Submit(
       ContributionArrived{opening.contribution.round(), stored, opening.signed_contribution},
       [this, opening, done](const RoundDriver::Outcome& outcome) {

@@ -65,7 +65,7 @@ class ContributionIntake {
   RoundDriver* const driver_;
   std::unique_ptr<ContributionSpool> spool_;
   ContributionShape shape_;
-  Encoding encoding_;
+  std::vector<VectorHeader> headers_;  // of each fragment, but for the base
   WorkThread checks_;
 };
 

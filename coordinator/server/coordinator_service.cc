@@ -81,6 +81,12 @@ grpc::ServerUnaryReactor* CoordinatorService::Join(grpc::CallbackServerContext* 
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  if (request->only_asking()) {
+    *reply->mutable_now() = RoundEventFor(manifest(), *driver_->state(), caller.site, "");
+    *reply->mutable_context() = reply->now().context();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
   const std::string session = NewSession();
   driver_->Submit(SiteJoined{caller.site, session}, [this, reply, reactor, session,
                                                      site = caller.site](const auto& outcome) {

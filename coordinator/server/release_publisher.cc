@@ -38,6 +38,9 @@ Json RoundAsJson(const RoundRecord& round) {
                {"closed", Time(round.closed_unix_ms())},
                {"closed_reason", round.closed_reason()},
                {"extensions", round.extensions()},
+               {"fragment", round.fragment()},
+               {"inner_steps", round.inner_steps()},
+               {"base_weight", round.base_weight()},
                {"abandoned", round.abandoned()},
                {"evaluation", round.evaluation()},
                {"refused", round.refused()}};
@@ -52,6 +55,10 @@ Json RoundAsJson(const RoundRecord& round) {
                                      {"inner_steps", c.inner_steps()},
                                      {"token_count", c.token_count()},
                                      {"staleness", c.staleness()},
+                                     {"scale", c.scale() == 0 ? 1 : c.scale()},
+                                     {"cosine", c.cosine()},
+                                     {"validation_before", c.validation_before()},
+                                     {"validation_after", c.validation_after()},
                                      {"stored", Time(c.stored_unix_ms())}});
   }
   line["excluded"] = Json::array();
@@ -66,6 +73,11 @@ Json RoundAsJson(const RoundRecord& round) {
                                 {"code", Refusal::Code_Name(r.refusal().code())},
                                 {"reason", r.refusal().reason()},
                                 {"time", Time(r.unix_ms())}});
+  }
+  if (round.rho() > 0) {  // the residuals of ADMM
+    line["primal_residual"] = round.primal_residual();
+    line["dual_residual"] = round.dual_residual();
+    line["rho"] = round.rho();
   }
   line["result_digest"] = Hex(round.result_digest());
   line["result_bytes"] = round.result_bytes();

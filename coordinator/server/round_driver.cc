@@ -15,6 +15,7 @@
 #include "coordinator/server/release_publisher.h"
 #include "coordinator/server/run_files.h"
 #include "coordinator/store/rocksdb_round_store.h"
+#include "model/parameters/fragments.h"
 #include "ops/log.h"
 #include "proto/check.h"
 #include "proto/crash_point.h"
@@ -51,6 +52,28 @@ void Log(const Decision& decision) {
   }
 }
 
+// A vector that travels in parts is put together in a folder of its own, where nothing else removes
+// what the state does not name.
+absl::Status FindVector(const RunPaths& paths, const BlobDirectory& vectors,
+                        const PublishRelease& publish, Release* release) {
+  if (publish.fragment_digests.empty()) {
+    release->digest = Hex(publish.digest);
+    release->vector_path = absl::StrCat(vectors.folder(), "/", release->digest);
+    return absl::OkStatus();
+  }
+  std::vector<Digest> fragments;
+  for (const std::string& bytes : publish.fragment_digests) {
+    fragments.push_back(*DigestFromBytes(bytes));
+  }
+  const absl::StatusOr<BlobDirectory> assembled = BlobDirectory::Open(paths.assembled());
+  if (!assembled.ok()) return assembled.status();
+  const absl::StatusOr<Digest> whole = AssembleFragments(vectors, fragments, *assembled);
+  if (!whole.ok()) return whole.status();
+  release->digest = ToHex(*whole);
+  release->vector_path = assembled->PathOf(*whole);
+  return absl::OkStatus();
+}
+
 // What tells one version of a file from another without reading it.
 std::string Fingerprint(const std::string& path) {
   struct stat info;
@@ -84,12 +107,6 @@ absl::StatusOr<std::unique_ptr<RoundDriver>> RoundDriver::Create(const LoadedRun
   std::unique_ptr<RoundDriver> driver(new RoundDriver(run, options, std::move(listener),
                                                       *std::move(store), *std::move(state),
                                                       *std::move(vectors)));
-  auto aggregator = MakeAggregator(run.manifest.manifest.consensus().combine());
-  auto update = MakeOuterUpdate(run.manifest.manifest.consensus().outer());
-  if (!aggregator.ok()) return aggregator.status();
-  if (!update.ok()) return update.status();
-  driver->aggregator_ = *std::move(aggregator);
-  driver->update_ = *std::move(update);
   driver->work_.emplace();
   RoundDriver* raw = driver.get();
   driver->loop_.emplace(options.tick, [raw] { raw->Tick(); });
@@ -209,29 +226,29 @@ void RoundDriver::Perform(const Effect& effect) {
 
 void RoundDriver::DoOuterStep(const RunOuterStep& step) {
   const uint64_t round = step.record.round();
-  const auto compute = [this, &step, round]() -> absl::StatusOr<ConsensusVersion> {
+  const auto compute = [this, &step, round]() -> absl::StatusOr<OuterStepResult> {
     const auto contributions = BlobDirectory::Open(run_.paths.contributions_of(round));
     if (!contributions.ok()) return contributions.status();
     if (absl::Status status = GatherContributions(run_.paths, step.record); !status.ok())
       return status;
     OuterStepOptions options;
-    options.aggregator = aggregator_.get();
-    options.update = update_.get();
-    options.down = *EncodingFromName(run_.manifest.manifest.encodings().down());
+    options.scheme = run_.manifest.manifest.consensus();
+    const Encodings& encodings = run_.manifest.manifest.encodings();
+    options.down = *FormatFromName(encodings.down(), encodings.topk_density());
     options.vectors = &vectors_;
     options.contributions = &*contributions;
-    auto next = ComputeOuterStep(options, step.base, step.record);
-    if (!next.ok() || !options_.keep_contributions) return next;
+    auto computed = ComputeOuterStep(options, step.base, step.record);
+    if (!computed.ok() || !options_.keep_contributions) return computed;
     const absl::Status kept =
-        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, *next));
+        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, computed->next));
     if (!kept.ok()) return kept;
-    return next;
+    return computed;
   };
-  const absl::StatusOr<ConsensusVersion> result = compute();
+  const absl::StatusOr<OuterStepResult> result = compute();
   loop_->Post([this, round, result] {
     outer_step_runs_ = false;
     if (result.ok()) {
-      Handle(OuterStepDone{round, *result}).IgnoreError();
+      Handle(OuterStepDone{round, result->next, result->cosines, result->step_norm}).IgnoreError();
     } else if (absl::IsInvalidArgument(result.status())) {
       Handle(OuterStepFailed{round, std::string(result.status().message())}).IgnoreError();
     } else {
@@ -243,12 +260,11 @@ void RoundDriver::DoOuterStep(const RunOuterStep& step) {
 void RoundDriver::DoPublish(const PublishRelease& publish) {
   Release release;
   release.version = publish.version;
-  release.digest = Hex(publish.digest);
   release.layout_digest = run_.manifest.manifest.layout_digest();
-  release.vector_path = absl::StrCat(vectors_.folder(), "/", release.digest);
+  absl::Status status = FindVector(run_.paths, vectors_, publish, &release);
   absl::StatusOr<std::vector<RoundRecord>> rounds = store_->Rounds();
   absl::StatusOr<std::vector<SiteReport>> reports = store_->Reports();
-  absl::Status status = rounds.ok() ? reports.status() : rounds.status();
+  if (status.ok()) status = rounds.ok() ? reports.status() : rounds.status();
   if (status.ok()) {
     uint64_t rounds_end = 0;
     for (RoundRecord& round : *rounds) {
@@ -262,6 +278,8 @@ void RoundDriver::DoPublish(const PublishRelease& publish) {
     status = WriteRelease(run_.paths.releases(), run_.manifest.manifest, run_.manifest.bytes,
                           run_.paths.tokenizer(), release);
   }
+  std::error_code error;
+  fs::remove_all(run_.paths.assembled(), error);
   loop_->Post([this, status, version = publish.version] {
     if (status.ok()) {
       Handle(ReleasePublished{version}).IgnoreError();

@@ -29,13 +29,23 @@ absl::Status GatherContributions(const RunPaths& paths, const RoundRecord& recor
   return SyncDirectory(folder);
 }
 
+namespace {
+
+// With its outer state.
+void NeedVersion(const ConsensusVersion& version, NeededFiles* needed) {
+  needed->vectors.insert({version.digest(), version.delta_digest(), version.momentum_digest(),
+                          version.second_moment_digest(), version.residual_digest()});
+}
+
+}  // namespace
+
 NeededFiles FindNeededFiles(const RunPaths& paths, const RoundState& state) {
   NeededFiles needed;
   for (const ConsensusVersion* version :
        {&state.consensus(), &state.candidate(), &state.last_good()}) {
-    needed.vectors.insert({version->digest(), version->delta_digest(), version->momentum_digest(),
-                           version->residual_digest()});
+    NeedVersion(*version, &needed);
   }
+  for (const ConsensusVersion& fragment : state.fragments()) NeedVersion(fragment, &needed);
   for (const ConsensusVersion& older : state.older()) needed.vectors.insert(older.digest());
   needed.folders = {paths.contributions_of(state.current().round())};
   const auto keep = [&](const StoredContribution& c) {
@@ -44,7 +54,10 @@ NeededFiles FindNeededFiles(const RunPaths& paths, const RoundState& state) {
   };
   for (const StoredContribution& c : state.carried()) keep(c);
   for (const StoredContribution& c : state.current().contributions()) keep(c);
-  for (const PendingRelease& release : state.releases()) needed.vectors.insert(release.digest());
+  for (const PendingRelease& release : state.releases()) {
+    needed.vectors.insert(release.digest());
+    needed.vectors.insert(release.fragment_digests().begin(), release.fragment_digests().end());
+  }
   needed.vectors.erase("");  // a version without it
   return needed;
 }

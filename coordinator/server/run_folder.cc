@@ -10,9 +10,12 @@
 #include "coordinator/core/round_machine.h"
 #include "coordinator/store/rocksdb_round_store.h"
 #include "model/formats/huggingface.h"
+#include "model/parameters/fragment_range.h"
+#include "model/parameters/fragments.h"
 #include "model/parameters/parameter_codec.h"
 #include "proto/digest.h"
 #include "proto/durable_file.h"
+#include "proto/round_schedule.h"
 
 namespace weft {
 namespace fs = std::filesystem;
@@ -47,11 +50,20 @@ absl::Status CheckInitial(const RunManifest& manifest, const HuggingFaceModel& m
 
 // What the programs of this coordinator can do with the manifest.
 absl::Status CheckRules(const RunManifest& manifest) {
-  absl::Status status = MakeAggregator(manifest.consensus().combine()).status();
+  absl::Status status = FindRule(manifest.consensus().combine()).status();
   if (status.ok()) status = MakeOuterUpdate(manifest.consensus().outer()).status();
-  if (status.ok()) status = EncodingFromName(manifest.encodings().up()).status();
-  if (status.ok()) status = EncodingFromName(manifest.encodings().down()).status();
+  const Encodings& encodings = manifest.encodings();
+  for (const std::string& name : {encodings.up(), encodings.down()}) {
+    if (status.ok()) status = FormatFromName(name, encodings.topk_density()).status();
+  }
   return status;
+}
+
+ConsensusVersion VersionOf(const Digest& digest, uint64_t element_count) {
+  ConsensusVersion version;
+  version.set_digest(ToBytes(digest));
+  version.set_bytes(EncodedBytes(Encoding::kParametersFp32, element_count));
+  return version;
 }
 
 absl::StatusOr<ConsensusVersion> StoreInitialConsensus(const RunPaths& paths,
@@ -69,10 +81,25 @@ absl::StatusOr<ConsensusVersion> StoreInitialConsensus(const RunPaths& paths,
                                                    ", the manifest says ",
                                                    manifest.initial_consensus()));
   }
-  ConsensusVersion version;
-  version.set_digest(ToBytes(*digest));
-  version.set_bytes(EncodedBytes(header.encoding, header.element_count));
-  return version;
+  return VersionOf(*digest, header.element_count);
+}
+
+// The parts in which it travels; none, where it travels whole.
+absl::StatusOr<std::vector<ConsensusVersion>> StoreInitialFragments(const RunPaths& paths,
+                                                                    const RunManifest& manifest,
+                                                                    const HuggingFaceModel& model) {
+  std::vector<ConsensusVersion> fragments;
+  const uint32_t count = FragmentCount(manifest.consensus());
+  if (count == 1) return fragments;
+  const absl::StatusOr<BlobDirectory> blobs = BlobDirectory::Open(paths.blobs());
+  if (!blobs.ok()) return blobs.status();
+  const auto digests = WriteFragments(*blobs, model.layout.digest(), model.vector.span(), count);
+  if (!digests.ok()) return digests.status();
+  for (uint32_t f = 0; f < count; ++f) {
+    const uint64_t elements = RangeOfFragment(model.layout.element_count(), count, f).size;
+    fragments.push_back(VersionOf((*digests)[f], elements));
+  }
+  return fragments;
 }
 
 absl::Status CopyInputs(const InitOptions& options, const RunPaths& paths) {
@@ -132,8 +159,11 @@ absl::Status InitRunFolder(const InitOptions& options) {
   if (!status.ok()) return status;
   const auto consensus = StoreInitialConsensus(paths, manifest->manifest, *model);
   if (!consensus.ok()) return consensus.status();
-  return (*store)->Commit(
-      RoundMachine::InitialState(manifest->manifest, membership->membership, *consensus), {});
+  const auto fragments = StoreInitialFragments(paths, manifest->manifest, *model);
+  if (!fragments.ok()) return fragments.status();
+  return (*store)->Commit(RoundMachine::InitialState(manifest->manifest, membership->membership,
+                                                     *consensus, *fragments),
+                          {});
 }
 
 absl::StatusOr<LoadedRun> LoadRunFolder(const std::string& folder) {

@@ -6,6 +6,8 @@
 //   DIR/tokenizer/                the tokenizer's files, for releases
 //   DIR/state/                    the round store (RocksDB)
 //   DIR/blobs/                    consensus versions, their encoded changes and outer state
+//   DIR/assembled/                a vector that travels in parts, whole for as long as a release
+//                                 of it is written
 //   DIR/spool/                    contributions on their way in
 //   DIR/contributions/round-000003/   stored contributions of a round
 //   DIR/commands/                 what an operator asks of the running server
@@ -33,6 +35,7 @@ struct RunPaths {
   std::string tokenizer() const { return folder + "/tokenizer"; }
   std::string state() const { return folder + "/state"; }
   std::string blobs() const { return folder + "/blobs"; }
+  std::string assembled() const { return folder + "/assembled"; }
   std::string spool() const { return folder + "/spool"; }
   std::string contributions() const { return folder + "/contributions"; }
   std::string contributions_of(uint64_t round) const;

@@ -77,6 +77,16 @@ Json AsJson(const RunManifest& manifest, const RoundState& state,
     json["sites"].push_back(
         {{"site", site.name()}, {"connected", site.connected()}, {"invited_next", site.active()}});
   }
+  json["outcomes"] = Json::array();
+  for (const SiteOutcome& known : state.outcomes()) {
+    const ContributionOutcome& outcome = known.outcome();
+    json["outcomes"].push_back({{"site", known.site()},
+                                {"round", outcome.round()},
+                                {"included", outcome.included()},
+                                {"weight", outcome.weight()},
+                                {"counted_in", outcome.counted_in()},
+                                {"reason", outcome.reason()}});
+  }
   json["releases"] = releases;
   json["decisions"] = Json::array();
   for (const AuditRecord& record : newest) {

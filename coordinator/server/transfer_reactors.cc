@@ -54,7 +54,10 @@ class PullReactor final : public grpc::ServerWriteReactor<BlobChunk>, public Tra
   }
 
   void Start(const PullRequest& request) {
-    Caller caller = service_.Identify(*call_, request.context(), SessionRule::kNeeded);
+    // A member that only asked (JoinRequest.only_asking) has no session, and may read all the same.
+    const SessionRule rule =
+        request.context().session_id().empty() ? SessionRule::kNone : SessionRule::kNeeded;
+    Caller caller = service_.Identify(*call_, request.context(), rule);
     if (!service_.streams().Add(this, caller.site)) return Finish(kTooManyStreams);
     if (!IsRefused(caller.refusal)) caller.refusal = OpenBlob(request);
     if (!IsRefused(caller.refusal)) return WriteNext();

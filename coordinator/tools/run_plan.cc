@@ -4,16 +4,20 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "coordinator/core/outer_optimizer.h"
+#include "model/parameters/fragment_range.h"
 #include "model/parameters/parameter_codec.h"
 #include "nlohmann/json.hpp"
 #include "ops/manifest.h"
 #include "proto/durable_file.h"
+#include "proto/round_schedule.h"
 #include "proto/signed_statement.h"
 #include "proto/text_file.h"
 
@@ -33,9 +37,10 @@ double Hours(uint64_t bytes, double mbit) {
   return static_cast<double>(bytes) * 8 / (mbit * 1e6) / 3600;
 }
 
-uint64_t EncodedBytesOf(const std::string& name, uint64_t parameters) {
-  const absl::StatusOr<Encoding> encoding = EncodingFromName(name);
-  return EncodedBytes(encoding.ok() ? *encoding : Encoding::kParametersFp32, parameters);
+uint64_t EncodedBytesOf(const RunManifest& manifest, const std::string& name, uint64_t parameters) {
+  const absl::StatusOr<VectorFormat> format =
+      FormatFromName(name, manifest.encodings().topk_density());
+  return EncodedBytes(format.ok() ? *format : Encoding::kParametersFp32, parameters);
 }
 
 bool IsDeltaName(const std::string& name) {
@@ -43,10 +48,33 @@ bool IsDeltaName(const std::string& name) {
   return encoding.ok() && IsDelta(*encoding);
 }
 
+// Vectors that the outer optimizer carries from version to version.
+uint64_t OuterStates(const RunManifest& manifest) {
+  const absl::StatusOr<std::unique_ptr<OuterUpdate>> update =
+      MakeOuterUpdate(manifest.consensus().outer());
+  return update.ok() ? (*update)->initial_state().size() : 0;
+}
+
+// The most elements that travel in a round.
+uint64_t ElementsOfRound(const RunManifest& manifest, uint64_t parameters) {
+  const uint32_t count = FragmentCount(manifest.consensus());
+  uint64_t most = 0;
+  for (uint32_t f = 0; f < count; ++f) {
+    most = std::max(most, RangeOfFragment(parameters, count, f).size);
+  }
+  return most;
+}
+
+// Works that a site does in the run; without a barrier every round is one of them.
+uint64_t WorksOfSite(const RunManifest& manifest, uint64_t sites) {
+  const uint64_t rounds = manifest.rounds().round_count();
+  return IsAsynchronous(manifest.consensus()) ? (rounds + sites - 1) / sites : rounds;
+}
+
 uint64_t CoordinatorDisk(const RunManifest& manifest, const RunPlan& plan) {
   const uint64_t vector = plan.vector_bytes;
-  const uint64_t outer_states = (manifest.consensus().outer().momentum() > 0 ? 1 : 0) +
-                                (IsDeltaName(manifest.encodings().down()) ? 1 : 0);
+  const uint64_t outer_states =
+      OuterStates(manifest) + (IsDeltaName(manifest.encodings().down()) ? 1 : 0);
   const uint64_t changes = IsDeltaName(manifest.encodings().down()) ? 2 * plan.down_bytes : 0;
   // The base and the next version while an outer step writes it, one more that a release waits
   // with; each outer state old and new.
@@ -59,9 +87,10 @@ uint64_t CoordinatorDisk(const RunManifest& manifest, const RunPlan& plan) {
     blobs += (1 + outer_states) * vector + changes / 2;
   }
   if (rounds.late() == "carry") {  // older bases, and what is carried to the next round
-    blobs += std::max(1u, rounds.late_staleness_max()) * vector;
+    blobs += (1 + std::max(1u, rounds.late_staleness_max())) * vector;
     contributions += plan.options.sites * plan.up_bytes;
   }
+  if (FragmentCount(manifest.consensus()) > 1) blobs += vector;  // put together for a release
   uint64_t kept = 0;
   if (plan.options.keep_contributions) {
     kept = manifest.rounds().round_count() *
@@ -76,7 +105,11 @@ uint64_t GateDisk(const RunManifest& manifest, const RunPlan& plan) {
   // contribution; the ledger of all rounds.
   const uint64_t entries = manifest.rounds().round_count() *
                            (ChunkCount(plan.up_bytes) + ChunkCount(plan.down_bytes) / 16 + 16);
-  return 5 * plan.vector_bytes + plan.up_bytes + entries * kLedgerEntryBytes;
+  // Error feedback, or a dual with what was sent and what the pull goes to: old and new of each.
+  const uint64_t states = manifest.consensus().dual()              ? 6
+                          : IsDeltaName(manifest.encodings().up()) ? 2
+                                                                   : 0;
+  return (5 + states) * plan.vector_bytes + plan.up_bytes + entries * kLedgerEntryBytes;
 }
 
 std::string Size(uint64_t bytes) {
@@ -101,7 +134,7 @@ std::vector<std::string> Assumptions(const RunManifest& manifest, const RunPlan&
       "a site that missed a version fetches the next one whole; repeated chunks, and TLS's own "
       "bytes (about 0.2 %), are not counted",
       o.seconds_per_step > 0 ? absl::StrCat("a step takes the slowest site ", o.seconds_per_step,
-                                            " s, ", manifest.rounds().inner_steps(), " a round")
+                                            " s, ", plan.steps_per_round, " a round")
                              : "training takes no time: give --seconds-per-step",
       absl::StrCat("a release takes a vector and ", Size(kReleaseFilesBytes), ", the state ",
                    Size(kStateBytes)),
@@ -120,8 +153,9 @@ RunPlan MakeRunPlan(const RunManifest& manifest, uint64_t parameters, const Plan
   const uint64_t sites = plan.options.sites;
   plan.parameters = parameters;
   plan.vector_bytes = EncodedBytes(Encoding::kParametersFp32, parameters);
-  plan.up_bytes = EncodedBytesOf(manifest.encodings().up(), parameters);
-  plan.down_bytes = EncodedBytesOf(manifest.encodings().down(), parameters);
+  const uint64_t elements = ElementsOfRound(manifest, parameters);
+  plan.up_bytes = EncodedBytesOf(manifest, manifest.encodings().up(), elements);
+  plan.down_bytes = EncodedBytesOf(manifest, manifest.encodings().down(), elements);
   plan.first_down_bytes = plan.vector_bytes;
 
   plan.up_hours = std::max(Hours(plan.up_bytes, options.mbit_up),
@@ -131,14 +165,16 @@ RunPlan MakeRunPlan(const RunManifest& manifest, uint64_t parameters, const Plan
                     Hours(sites * bytes, options.coordinator_mbit_up));
   };
   plan.down_hours = down_hours(plan.down_bytes);
-  plan.training_hours = options.seconds_per_step * rounds.inner_steps() / 3600;
+  const uint64_t works = std::max<uint64_t>(1, WorksOfSite(manifest, sites));
+  plan.steps_per_round = TotalSteps(manifest) / std::max<uint64_t>(1, works);
+  plan.training_hours = options.seconds_per_step * plan.steps_per_round / 3600;
   plan.round_hours = plan.down_hours + plan.training_hours + plan.up_hours;
 
-  plan.site_up_bytes = rounds.round_count() * plan.up_bytes;
-  plan.site_down_bytes = plan.first_down_bytes + rounds.round_count() * plan.down_bytes;
+  plan.site_up_bytes = works * plan.up_bytes;
+  plan.site_down_bytes = plan.first_down_bytes + works * plan.down_bytes;
   plan.coordinator_in_bytes = sites * plan.site_up_bytes;
   plan.coordinator_out_bytes = sites * plan.site_down_bytes;
-  plan.run_hours = down_hours(plan.first_down_bytes) + rounds.round_count() * plan.round_hours;
+  plan.run_hours = down_hours(plan.first_down_bytes) + works * plan.round_hours;
   const uint32_t every = std::max(1u, rounds.publish_every());
   plan.release_count = 1 + (rounds.round_count() + every - 1) / every;
   plan.coordinator_disk_bytes = CoordinatorDisk(manifest, plan);
@@ -183,7 +219,7 @@ std::string PrintRunPlan(const RunManifest& manifest, const RunPlan& plan, bool 
   }
   std::string text = absl::StrCat(
       "run ", manifest.run_id(), ": ", plan.parameters, " parameters, ", plan.options.sites,
-      " sites, ", manifest.rounds().round_count(), " rounds of ", manifest.rounds().inner_steps(),
+      " sites, ", manifest.rounds().round_count(), " rounds of ", plan.steps_per_round,
       " steps\n\na site, a round\n  up        ", Size(plan.up_bytes), " (",
       manifest.encodings().up(), "), ", Time(plan.up_hours), "\n  down      ",
       Size(plan.down_bytes), " (", manifest.encodings().down(), "), ", Time(plan.down_hours),

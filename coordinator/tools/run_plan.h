@@ -36,6 +36,7 @@ struct RunPlan {
   uint64_t first_down_bytes = 0;  // version 0, which every site fetches whole
   double up_hours = 0;
   double down_hours = 0;
+  uint64_t steps_per_round = 0;  // of a site, in the mean over the run
   double training_hours = 0;
   double round_hours = 0;
   // Of the whole run.

@@ -219,8 +219,9 @@ void SimulatedCoordinator::RemoveUnneeded() {
   std::set<std::string> needed;
   for (const ConsensusVersion* version :
        {&state.consensus(), &state.candidate(), &state.last_good()}) {
-    for (const std::string* digest : {&version->digest(), &version->delta_digest(),
-                                      &version->momentum_digest(), &version->residual_digest()}) {
+    for (const std::string* digest :
+         {&version->digest(), &version->delta_digest(), &version->momentum_digest(),
+          &version->second_moment_digest(), &version->residual_digest()}) {
       needed.insert(VectorFile(*digest));
     }
   }

@@ -73,7 +73,7 @@ class FakeCoordinator final : public Coordinator::Service {
   std::map<std::string, std::string> blobs;  // by digest
 
   // What it was asked.
-  std::atomic<int> joins{0}, watches{0}, chunks_pulled{0}, chunks_pushed{0}, reports{0};
+  std::atomic<int> joins{0}, asked{0}, watches{0}, chunks_pulled{0}, chunks_pushed{0}, reports{0};
   std::atomic<bool> stalled{false};
   std::string stored;  // digest
   RoundReport report;
@@ -104,10 +104,10 @@ class FakeCoordinator final : public Coordinator::Service {
 
   Status Join(grpc::ServerContext*, const JoinRequest* request, JoinReply* reply) override {
     if (Status status = Hiccup(); !status.ok()) return status;
-    ++joins;
+    ++(request->only_asking() ? asked : joins);
     MaybeRefuse(reply);
     *reply->mutable_context() = request->context();
-    reply->mutable_context()->set_session_id("session");
+    if (!request->only_asking()) reply->mutable_context()->set_session_id("session");
     reply->mutable_context()->set_coordinator_epoch(1);
     *reply->mutable_now() = now;
     reply->set_server_unix_ms(absl::ToUnixMillis(absl::Now() + clock_ahead));

@@ -98,6 +98,21 @@ grpc::Status TestSite::TryJoin(JoinReply* reply, const std::string& manifest_dig
   return status;
 }
 
+JoinReply TestSite::Ask() {
+  JoinRequest request;
+  request.mutable_context()->set_protocol_version(context_.protocol_version());
+  request.mutable_context()->set_run_id(context_.run_id());
+  request.set_site(site_);
+  request.set_manifest_digest(ToBytes(run_.manifest_digest()));
+  request.set_only_asking(true);
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  JoinReply reply;
+  const grpc::Status status = stub_->Join(&context, request, &reply);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return reply;
+}
+
 JoinReply TestSite::Join() {
   JoinReply reply;
   const grpc::Status status = TryJoin(&reply);

@@ -36,6 +36,8 @@ class TestSite {
 
   // A gRPC error becomes a test failure, except where a Status is returned.
   grpc::Status TryJoin(JoinReply* reply, const std::string& manifest_digest = {});
+  // Whether it could join; its session, if it has one, is kept.
+  JoinReply Ask();
   JoinReply Join();
   // The first event of a watch that satisfies `wanted`, within 20 s.
   RoundEvent WaitFor(const std::function<bool(const RoundEvent&)>& wanted);

@@ -30,6 +30,28 @@ absl::StatusOr<VectorReader> OpenVector(const ContributionContext& context, cons
   return reader;
 }
 
+struct OwnStatement {
+  std::string text;  // as it lies on disk
+  SignedStatement statement;
+};
+
+// A statement of this gate's own, read back. Damage may leave it well-formed, and the coordinator
+// would refuse it for good, so the signature is checked as it is done there.
+absl::StatusOr<OwnStatement> ReadOwnStatement(const Identity& identity, const std::string& path) {
+  OwnStatement own;
+  absl::StatusOr<std::string> text = ReadWholeFile(path);
+  if (!text.ok()) return text.status();
+  own.text = *std::move(text);
+  absl::StatusOr<SignedStatement> statement = ParseSignedStatement(own.text, path);
+  if (!statement.ok()) return statement.status();
+  own.statement = *std::move(statement);
+  absl::StatusOr<std::string> key = CertificatePublicKey(identity.certificate_pem);
+  if (!key.ok()) return key.status();
+  const absl::Status verified = Verify(own.statement, kContributionType, {*std::move(key)}, 1);
+  if (verified.ok()) return own;
+  return absl::DataLossError(absl::StrCat(path, ": damaged: ", verified.message()));
+}
+
 // Encodes the site vector, a block at a time, into a blob of the gate's own folder.
 absl::StatusOr<Digest> EncodeBlob(const ContributionContext& context, const Digest& vector,
                                   const Digest& base) {
@@ -124,12 +146,10 @@ absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& c
   statement.payload_type = std::string(kContributionType);
   statement.payload = Describe(context, round, result, *formed).SerializeAsString();
   const std::string path = StatementPath(context, round.round());
-  if (absl::StatusOr<std::string> existing = ReadWholeFile(path); existing.ok()) {
-    absl::StatusOr<SignedStatement> signed_before = ParseSignedStatement(*existing, path);
-    if (signed_before.ok() && signed_before->payload == statement.payload) {
-      formed->signed_statement = *std::move(existing);
-      return formed;
-    }
+  absl::StatusOr<OwnStatement> before = ReadOwnStatement(*context.identity, path);
+  if (before.ok() && before->statement.payload == statement.payload) {
+    formed->signed_statement = std::move(before->text);
+    return formed;
   }
   if (absl::Status status = Sign(context.identity->key_pem, &statement); !status.ok())
     return status;
@@ -142,12 +162,10 @@ absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& c
 absl::StatusOr<FormedContribution> LoadContribution(const ContributionContext& context,
                                                     const RoundEvent& round) {
   const std::string path = StatementPath(context, round.round());
-  absl::StatusOr<std::string> text = ReadWholeFile(path);
-  if (!text.ok()) return text.status();
-  absl::StatusOr<SignedStatement> statement = ParseSignedStatement(*text, path);
-  if (!statement.ok()) return statement.status();
+  absl::StatusOr<OwnStatement> own = ReadOwnStatement(*context.identity, path);
+  if (!own.ok()) return own.status();
   Contribution contribution;
-  if (!contribution.ParseFromString(statement->payload) ||
+  if (!contribution.ParseFromString(own->statement.payload) ||
       contribution.base_digest() != round.base_digest()) {
     return absl::DataLossError(
         absl::StrCat(path, ": not the contribution of round ", round.round()));
@@ -155,7 +173,7 @@ absl::StatusOr<FormedContribution> LoadContribution(const ContributionContext& c
   absl::StatusOr<Digest> blob = DigestFromBytes(contribution.blob_digest());
   if (!blob.ok()) return blob.status();
   absl::StatusOr<FormedContribution> formed = DescribeBlob(*context.own_blobs, *blob);
-  if (formed.ok()) formed->signed_statement = *std::move(text);
+  if (formed.ok()) formed->signed_statement = std::move(own->text);
   return formed;
 }
 

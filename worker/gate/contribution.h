@@ -45,7 +45,8 @@ absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& c
                                                     const RoundEvent& round,
                                                     const RoundResult& result);
 
-// The contribution of a round as it lies on disk.
+// The contribution of a round as it lies on disk. DataLoss where blob or statement is damaged: form
+// it again.
 absl::StatusOr<FormedContribution> LoadContribution(const ContributionContext& context,
                                                     const RoundEvent& round);
 

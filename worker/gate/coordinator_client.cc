@@ -86,7 +86,10 @@ absl::StatusOr<JoinReply> CoordinatorClient::Join(const JoinRequest& request) {
   egress_->CloseWatch();  // of the session that this one replaces
   JoinReply reply;
   absl::Status status = Retry("join", options_.patience, [&] {
-    return egress_->Join(request, options_.call_deadline, &reply);
+    const absl::Time sent = absl::Now();
+    absl::Status asked = egress_->Join(request, options_.call_deadline, &reply);
+    if (asked.ok()) clock_ = MeasureClock(sent, absl::Now(), reply.server_unix_ms());
+    return asked;
   });
   if (!status.ok()) return status;
   return reply;

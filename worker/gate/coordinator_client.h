@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "proto/coordinator.pb.h"
+#include "worker/gate/clock_offset.h"
 #include "worker/gate/contribution.h"
 #include "worker/gate/egress_gate.h"
 
@@ -68,6 +69,8 @@ class CoordinatorClient {
   const MessageContext& context() const { return context_; }
 
   absl::StatusOr<JoinReply> Join(const JoinRequest& request);
+  // Measured by the join that was answered last.
+  const ClockOffset& clock() const { return clock_; }
   absl::StatusOr<ReportReply> Report(RoundReport report);
   // Tried for a few seconds only: a site may always go.
   absl::StatusOr<LeaveReply> Leave(const std::string& reason);
@@ -96,6 +99,7 @@ class CoordinatorClient {
   ClientOptions options_;
   const std::atomic<bool>* stop_;
   MessageContext context_;
+  ClockOffset clock_;
   Backoff watch_backoff_;
   absl::Time next_watch_ = absl::InfinitePast();
   absl::Duration silent_for_;

@@ -28,7 +28,6 @@ constexpr Check kChecks[] = {
     {"membership", CheckMembership},
     {"clock", CheckClock},
     {"bandwidth", CheckBandwidth},
-    {"leave", CheckLeave},
 };
 
 // The thread of a check that hangs is left behind with its own copy of everything.

@@ -1,7 +1,7 @@
 // weft-gate doctor: before a run, is everything at this site as a run needs it? One small function
 // a check, in a table that the runner goes through in order; later checks use what earlier ones
-// found (the identity, the addresses, the session), and are skipped with the reason where that is
-// missing.
+// found (the identity, the addresses, the connection), and are skipped with the reason where that
+// is missing.
 //
 //   bool good = RunDoctor(options, [](const CheckReport& report) { Print(report); });
 //
@@ -25,6 +25,7 @@
 #include "ops/identity.h"
 #include "ops/manifest.h"
 #include "proto/coordinator.pb.h"
+#include "worker/gate/clock_offset.h"
 
 namespace weft {
 
@@ -34,7 +35,7 @@ struct DoctorOptions {
   double check_seconds = 20;
 };
 
-class DoctorSession;  // ledger, EgressGate, and a session of the coordinator's
+class DoctorConnection;  // ledger and EgressGate
 
 // What earlier checks found.
 struct DoctorFacts {
@@ -44,9 +45,9 @@ struct DoctorFacts {
   std::string proxy;       // HOST:PORT that gRPC goes through; empty: none
   std::vector<std::string> addresses;
   bool reachable = false;
-  std::shared_ptr<DoctorSession> session;
-  std::optional<JoinReply> joined;
-  absl::Duration clock_ahead, clock_error;  // of this machine, when it joined
+  std::shared_ptr<DoctorConnection> connection;
+  std::optional<JoinReply> answer;  // to asking whether this site may join
+  ClockOffset clock;
 };
 
 struct Finding {
@@ -83,7 +84,6 @@ Finding CheckTls(const DoctorOptions& options, DoctorFacts* facts);
 Finding CheckMembership(const DoctorOptions& options, DoctorFacts* facts);
 Finding CheckClock(const DoctorOptions& options, DoctorFacts* facts);
 Finding CheckBandwidth(const DoctorOptions& options, DoctorFacts* facts);
-Finding CheckLeave(const DoctorOptions& options, DoctorFacts* facts);
 
 inline Finding Ok(std::string words) { return {Finding::Result::kOk, std::move(words), ""}; }
 inline Finding Warning(std::string words, std::string advice) {

@@ -67,7 +67,8 @@ void AddDoctorCommand(CLI::App* program, GateAction* action) {
   command->footer(
       "Example:\n  weft-gate doctor --state gate --kit kits/north --coordinator "
       "run.example.org:7443 --site-directory exchange --data shards\n"
-      "Joins the run for a moment and leaves it, unless a gate runs with this state folder.\n"
+      "Asks the coordinator whether this site may join, but does not join: a gate that runs goes "
+      "on.\n"
       "Exit: 0 nothing failed (warnings may be there), 1 a check failed, 2 bad usage.");
   command->callback(
       [options, json, action] { *action = [options, json] { return Doctor(*options, *json); }; });

@@ -1,5 +1,5 @@
-// The doctor's checks that speak with the coordinator: a session like a gate's, through EgressGate
-// and with entries in the site's ledger.
+// The doctor's checks that speak with the coordinator: through EgressGate and with entries in the
+// site's ledger, like a gate, but without a session, so that nothing changes there.
 #include <algorithm>
 #include <atomic>
 
@@ -22,30 +22,26 @@ constexpr absl::Duration kClockWarning = absl::Seconds(5), kClockMax = absl::Sec
 
 }  // namespace
 
-// Holds the state folder's lock, so that no gate of this site is cut off by the doctor's session.
-class DoctorSession {
+// A gate may run with the same state folder: the ledger takes entries of both.
+class DoctorConnection {
  public:
-  static absl::StatusOr<std::shared_ptr<DoctorSession>> Open(const DoctorOptions& options,
-                                                             const DoctorFacts& facts) {
-    auto session = std::make_shared<DoctorSession>();
-    const GateFolder folder(options.state);
-    auto lock = folder.AcquireLock();
-    if (!lock.ok()) return lock.status();
-    session->lock = *std::move(lock);
-    auto ledger = Ledger::Open(folder.ledger_path());
+  static absl::StatusOr<std::shared_ptr<DoctorConnection>> Open(const DoctorOptions& options,
+                                                                const DoctorFacts& facts) {
+    auto connection = std::make_shared<DoctorConnection>();
+    auto ledger = Ledger::Open(GateFolder(options.state).ledger_path());
     if (!ledger.ok()) return ledger.status();
-    session->ledger = *std::move(ledger);
+    connection->ledger = *std::move(ledger);
     const RunManifest& manifest = facts.manifest->manifest;
     absl::StatusOr<Digest> layout = DigestFromHex(manifest.layout_digest());
     if (!layout.ok()) return layout.status();
-    auto egress = EgressGate::Create(
-        {options.coordinator, *facts.identity, manifest.run_id(), *layout}, session->ledger.get());
+    auto egress =
+        EgressGate::Create({options.coordinator, *facts.identity, manifest.run_id(), *layout},
+                           connection->ledger.get());
     if (!egress.ok()) return egress.status();
-    session->egress = *std::move(egress);
-    return session;
+    connection->egress = *std::move(egress);
+    return connection;
   }
 
-  std::unique_ptr<GateFolder::Lock> lock;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<EgressGate> egress;
 };
@@ -77,13 +73,9 @@ std::string AdviceFor(Refusal::Code code) {
 Finding CheckMembership(const DoctorOptions& options, DoctorFacts* facts) {
   if (!facts->manifest.has_value()) return Skipped("needs kit and manifest");
   if (!facts->reachable && facts->proxy.empty()) return Skipped("needs tcp");
-  auto session = DoctorSession::Open(options, *facts);
-  if (absl::IsFailedPrecondition(session.status())) {
-    return Skipped(absl::StrCat("joining would end the session of a running gate: ",
-                                session.status().message()));
-  }
-  if (!session.ok()) {
-    return Failed(std::string(session.status().message()),
+  auto connection = DoctorConnection::Open(options, *facts);
+  if (!connection.ok()) {
+    return Failed(std::string(connection.status().message()),
                   "The state folder or --coordinator is not usable as it is");
   }
   JoinRequest request;
@@ -92,62 +84,58 @@ Finding CheckMembership(const DoctorOptions& options, DoctorFacts* facts) {
   request.set_site(facts->identity->name);
   request.set_manifest_digest(ToBytes(facts->manifest->digest));
   request.set_software_version("weft-gate doctor");
+  request.set_only_asking(true);
   JoinReply reply;
   const absl::Time sent = absl::Now();
   const absl::Status status =
-      (*session)->egress->Join(request, absl::Seconds(options.check_seconds / 2), &reply);
-  const absl::Time answered = absl::Now();
+      (*connection)->egress->Join(request, absl::Seconds(options.check_seconds / 2), &reply);
   if (!status.ok()) return Failed(std::string(status.message()), "See the checks above");
-  facts->clock_error = (answered - sent) / 2;
-  if (reply.server_unix_ms() != 0) {
-    facts->clock_ahead = sent + facts->clock_error - absl::FromUnixMillis(reply.server_unix_ms());
-  }
-  facts->joined = reply;
+  facts->clock = MeasureClock(sent, absl::Now(), reply.server_unix_ms());
+  facts->answer = reply;
   if (reply.refusal().code() != Refusal::NONE) {
     return Failed(RefusalWords(reply.refusal()), AdviceFor(reply.refusal().code()));
   }
-  facts->session = *session;
+  facts->connection = *connection;
   const RoundEvent& now = reply.now();
   if (now.context().base_version() == 0 &&
       absl::BytesToHexString(now.base_digest()) != facts->manifest->manifest.initial_consensus()) {
     return Failed("the coordinator's version 0 is not the initial consensus of the manifest",
                   "Ask the run's operator");
   }
-  return Ok(absl::StrCat("joined as ", facts->identity->name, "; the run is ",
+  return Ok(absl::StrCat("may join as ", facts->identity->name, "; the run is ",
                          RoundEvent::Phase_Name(now.phase()), ", round ", now.round(), " of ",
                          now.round_count(), ", consensus ", now.context().base_version()));
 }
 
 Finding CheckClock(const DoctorOptions&, DoctorFacts* facts) {
-  if (!facts->joined.has_value()) return Skipped("needs an answer of the coordinator");
-  if (facts->joined->server_unix_ms() == 0) {
+  if (!facts->answer.has_value()) return Skipped("needs an answer of the coordinator");
+  if (facts->answer->server_unix_ms() == 0) {
     return Skipped("this coordinator does not tell its time");
   }
-  const absl::Duration off =
-      facts->clock_ahead < absl::ZeroDuration() ? -facts->clock_ahead : facts->clock_ahead;
+  const absl::Duration off = absl::AbsDuration(facts->clock.ahead), error = facts->clock.error;
+  const bool behind = facts->clock.ahead > absl::ZeroDuration();
   const std::string words =
       absl::StrFormat("%.3f s %s the coordinator's, give or take %.3f", absl::ToDoubleSeconds(off),
-                      facts->clock_ahead < absl::ZeroDuration() ? "behind" : "ahead of",
-                      absl::ToDoubleSeconds(facts->clock_error));
+                      behind ? "behind" : "ahead of", absl::ToDoubleSeconds(error));
   const char* advice =
       "Set both clocks by NTP: certificates and deadlines of rounds are read against them";
-  if (off - facts->clock_error > kClockMax) return Failed(words, advice);
-  if (off - facts->clock_error > kClockWarning) return Warning(words, advice);
+  if (off - error > kClockMax) return Failed(words, advice);
+  if (off - error > kClockWarning) return Warning(words, advice);
   return Ok(words);
 }
 
 Finding CheckBandwidth(const DoctorOptions& options, DoctorFacts* facts) {
-  if (facts->session == nullptr) return Skipped("needs membership");
-  const RoundEvent& now = facts->joined->now();
+  if (facts->connection == nullptr) return Skipped("needs membership");
+  const RoundEvent& now = facts->answer->now();
   PullRequest request;
-  *request.mutable_context() = facts->joined->context();
+  *request.mutable_context() = facts->answer->context();
   request.set_blob_digest(now.base_digest());
   const uint64_t chunks = std::min<uint64_t>(kProbeChunks, ChunkCount(now.base_bytes()));
   for (uint64_t i = 0; i < chunks; ++i) request.add_chunks(static_cast<uint32_t>(i));
   uint64_t bytes = 0;
   Refusal refusal;
   const absl::Time began = absl::Now();
-  const absl::Status status = facts->session->egress->Pull(
+  const absl::Status status = facts->connection->egress->Pull(
       request, absl::Seconds(options.check_seconds * 0.9), [&](const BlobChunk& chunk) {
         if (chunk.has_refusal()) refusal = chunk.refusal();
         if (!chunk.has_refusal() && ToBytes(Sha256(chunk.data())) != chunk.sha256()) {
@@ -169,22 +157,6 @@ Finding CheckBandwidth(const DoctorOptions& options, DoctorFacts* facts) {
   return Ok(absl::StrFormat(
       "%d bytes of the consensus in %.2f s: %.1f MB/s; the whole of it takes about %.0f s", bytes,
       seconds, rate / 1e6, static_cast<double>(now.base_bytes()) / std::max(rate, 1.0)));
-}
-
-Finding CheckLeave(const DoctorOptions& options, DoctorFacts* facts) {
-  if (facts->session == nullptr) return Skipped("nothing was joined");
-  LeaveRequest request;
-  *request.mutable_context() = facts->joined->context();
-  request.set_reason("weft-gate doctor is done");
-  LeaveReply reply;
-  const absl::Status status =
-      facts->session->egress->Leave(request, absl::Seconds(options.check_seconds / 2), &reply);
-  facts->session.reset();
-  if (!status.ok() || reply.refusal().code() != Refusal::NONE) {
-    return Warning(status.ok() ? RefusalWords(reply.refusal()) : std::string(status.message()),
-                   "A gate that joins next replaces the doctor's session");
-  }
-  return Ok("left the run as it was");
 }
 
 }  // namespace weft

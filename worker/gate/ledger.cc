@@ -1,6 +1,8 @@
 #include "worker/gate/ledger.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -93,51 +95,64 @@ absl::Status CheckLine(const std::string& path, const std::string& line, const L
   return absl::OkStatus();
 }
 
+void Count(const LedgerEntry& entry, LedgerTotals* totals) {
+  ++totals->entries;
+  totals->head = entry.entry;
+  if (!entry.sent) return;
+  LedgerTotals::OfType& of_type = totals->sent[entry.type];
+  ++of_type.entries;
+  of_type.bytes += entry.bytes;
+  totals->sent_bytes += entry.bytes;
+}
+
+// Reads the lines after the first `*end` bytes, whose totals are given, and brings both forward.
+absl::Status ReadOn(const std::string& path, const std::function<void(const LedgerEntry&)>& each,
+                    uint64_t* end, LedgerTotals* totals) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::NotFoundError(absl::StrCat(path, ": there is no ledger here"));
+  file.seekg(static_cast<std::streamoff>(*end));
+  std::string line;
+  while (std::getline(file, line)) {
+    if (file.eof()) {  // No newline: torn.
+      totals->torn = true;
+      break;
+    }
+    if (line.size() > kLineBytesMax) return Broken(path, totals->entries + 1, "line too long");
+    LedgerEntry entry;
+    if (absl::Status status = CheckLine(path, line, *totals, &entry); !status.ok()) return status;
+    *end += line.size() + 1;
+    Count(entry, totals);
+    if (each) each(entry);
+  }
+  if (file.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot be read to its end"));
+  return absl::OkStatus();
+}
+
+// Of the whole file, among all programs that open it.
+class FileLock {
+ public:
+  explicit FileLock(int fd) : fd_(fd) {
+    while (flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~FileLock() { flock(fd_, LOCK_UN); }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_;
+};
+
 }  // namespace
 
 absl::StatusOr<LedgerTotals> ReadLedger(const std::string& path,
                                         const std::function<void(const LedgerEntry&)>& each) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": there is no ledger here"));
   LedgerTotals totals;
   totals.head = Zeros();
-  std::string line;
-  while (std::getline(file, line)) {
-    if (file.eof()) {  // No newline: torn.
-      totals.torn = true;
-      break;
-    }
-    if (line.size() > kLineBytesMax) return Broken(path, totals.entries + 1, "line too long");
-    LedgerEntry entry;
-    if (absl::Status status = CheckLine(path, line, totals, &entry); !status.ok()) return status;
-    ++totals.entries;
-    totals.head = entry.entry;
-    if (entry.sent) {
-      LedgerTotals::OfType& of_type = totals.sent[entry.type];
-      ++of_type.entries;
-      of_type.bytes += entry.bytes;
-      totals.sent_bytes += entry.bytes;
-    }
-    if (each) each(entry);
-  }
-  if (file.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot be read to its end"));
+  uint64_t end = 0;
+  if (absl::Status status = ReadOn(path, each, &end, &totals); !status.ok()) return status;
   return totals;
 }
-
-namespace {
-
-// Cuts what follows the last newline. Returns how many bytes that were.
-absl::StatusOr<uint64_t> RemoveTornLine(const std::string& path, int fd) {
-  absl::StatusOr<std::string> bytes = ReadWholeFile(path, uint64_t{1} << 36);
-  if (!bytes.ok()) return bytes.status();
-  const size_t newline = bytes->rfind('\n');
-  const size_t whole = newline == std::string::npos ? 0 : newline + 1;
-  if (ftruncate(fd, static_cast<off_t>(whole)) != 0 || fsync(fd) != 0)
-    return ErrnoStatus("cannot cut the torn line", path);
-  return bytes->size() - whole;
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Open(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -146,18 +161,9 @@ absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Open(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   if (absl::Status status = SyncDirectory(folder.empty() ? "." : folder); !status.ok())
     return status;
-  absl::StatusOr<LedgerTotals> totals = ReadLedger(path);
-  if (!totals.ok()) return totals.status();
-  ledger->next_sequence_ = totals->entries;
-  ledger->head_ = totals->head;
-  if (!totals->torn) return ledger;
-  absl::StatusOr<uint64_t> removed = RemoveTornLine(path, fd);
-  if (!removed.ok()) return removed.status();
-  absl::Status noted = ledger->AppendRecord(
-      "torn-line-removed", "", 0,
-      absl::StrCat(*removed,
-                   " bytes of a line that a crash cut off; what it announced did not leave"));
-  if (!noted.ok()) return noted;
+  ledger->so_far_.head = Zeros();
+  const FileLock lock(fd);
+  if (absl::Status status = ledger->CatchUp(); !status.ok()) return status;
   return ledger;
 }
 
@@ -190,9 +196,38 @@ absl::Status Ledger::Append(LedgerEntry entry) {
   if (broken_)
     return absl::DataLossError(
         absl::StrCat(path_, ": an earlier write failed: nothing more leaves this site"));
-  entry.sequence = next_sequence_;
+  const FileLock lock(fd_);
+  if (absl::Status status = CatchUp(); !status.ok()) return status;
+  return WriteEntry(std::move(entry));
+}
+
+absl::Status Ledger::CatchUp() {
+  struct stat file;
+  if (fstat(fd_, &file) != 0) return ErrnoStatus("cannot look at the ledger", path_);
+  const uint64_t size = static_cast<uint64_t>(file.st_size);
+  if (size == end_) return absl::OkStatus();
+  if (size < end_) {
+    return absl::DataLossError(
+        absl::StrCat(path_, ": was cut from ", end_, " bytes to ", size,
+                     " while it was written: nothing more leaves this site"));
+  }
+  if (absl::Status status = ReadOn(path_, {}, &end_, &so_far_); !status.ok()) return status;
+  if (!so_far_.torn) return absl::OkStatus();
+  // Whoever wrote it held the lock, and is dead: its bytes never left.
+  if (ftruncate(fd_, static_cast<off_t>(end_)) != 0 || fsync(fd_) != 0)
+    return ErrnoStatus("cannot cut the torn line", path_);
+  so_far_.torn = false;
+  LedgerEntry removal;
+  removal.type = "torn-line-removed";
+  removal.note = absl::StrCat(
+      size - end_, " bytes of a line that a crash cut off; what it announced did not leave");
+  return WriteEntry(std::move(removal));
+}
+
+absl::Status Ledger::WriteEntry(LedgerEntry entry) {
+  entry.sequence = so_far_.entries;
   entry.time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
-  entry.previous = head_;
+  entry.previous = so_far_.head;
   // What is hashed must be what a reader gets back: make the texts valid UTF-8 first.
   LedgerEntry clean;
   if (!ParseLine(PrintLine(entry), &clean))
@@ -216,8 +251,8 @@ absl::Status Ledger::Append(LedgerEntry entry) {
     return ErrnoStatus("cannot sync the ledger; nothing leaves without it", path_);
   }
   CrashPoint("after a line of the ledger");
-  head_ = clean.entry;
-  ++next_sequence_;
+  end_ += line.size();
+  Count(clean, &so_far_);
   return absl::OkStatus();
 }
 

@@ -20,7 +20,9 @@
 //   auto ledger = Ledger::Open(path);
 //   absl::Status status = (*ledger)->AppendSent("join", "demo", 0, bytes, "");
 //
-// One process, one thread.
+// Several programs of a site may append (a gate that runs, and the doctor beside it): a lock of the
+// file is held for each entry, and what the others have written meanwhile is read and checked
+// first. One thread each.
 #ifndef WEFT_WORKER_GATE_LEDGER_H_
 #define WEFT_WORKER_GATE_LEDGER_H_
 
@@ -87,11 +89,14 @@ class Ledger {
  private:
   Ledger(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
   absl::Status Append(LedgerEntry entry);
+  // With the lock held.
+  absl::Status CatchUp();
+  absl::Status WriteEntry(LedgerEntry entry);
 
   std::string path_;
   int fd_;
-  uint64_t next_sequence_ = 0;
-  std::string head_;
+  uint64_t end_ = 0;     // of the last line that was read or written
+  LedgerTotals so_far_;  // of all lines up to there
   bool broken_ = false;  // a write failed half way: nothing more is appended
 };
 

@@ -12,6 +12,7 @@ namespace weft {
 namespace {
 
 constexpr char kSoftwareVersion[] = "weft 0.1";
+constexpr absl::Duration kClockWorthSaying = absl::Seconds(2);
 
 std::string Words(const absl::Status& status) { return std::string(status.message()); }
 std::string ShortHex(const std::string& bytes) {
@@ -40,10 +41,10 @@ absl::Status SiteDriver::Run() {
         parts_.ledger->AppendRecord("job-started", machine_.state().run_id(), 0, "weft-worker run");
     if (!noted.ok()) return noted;
   }
-  Feed(site::TimeAdvanced{absl::ToUnixMillis(absl::Now())});
   Feed(site::Started{});
   while (!end_.has_value() && !stop_->load()) {
-    Feed(site::TimeAdvanced{absl::ToUnixMillis(absl::Now())});
+    // The coordinator's time, in which deadlines are: there is none before a join has measured it.
+    if (joined_) Feed(site::TimeAdvanced{absl::ToUnixMillis(coordinator_boot_ + SinceBoot())});
     if (!end_.has_value()) ListenAndLook();
   }
   const bool finished = end_.has_value() && end_->ok();
@@ -147,6 +148,12 @@ SiteDriver::Came SiteDriver::Do(const site::JoinRun&) {
     return site::Refused{site::Operation::kJoin, reply->refusal()};
   parts_.client->SetContext(reply->context());
   joined_ = true;
+  const absl::Duration off = parts_.client->clock().correction();
+  coordinator_boot_ = absl::Now() + off - SinceBoot();
+  if (absl::AbsDuration(off) > kClockWorthSaying) {
+    LogWarning("this machine's clock is not the coordinator's: rounds go by the coordinator's",
+               {{"seconds_behind", absl::StrCat(absl::ToDoubleSeconds(off))}});
+  }
   LogInfo("joined", {{"run", reply->context().run_id()},
                      {"site", parts_.identity->name},
                      {"epoch", absl::StrCat(reply->context().coordinator_epoch())}});

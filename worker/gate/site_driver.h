@@ -94,6 +94,7 @@ class SiteDriver {
   uint64_t command_round_ = UINT64_MAX;
   CommandRunner command_;
   bool joined_ = false;
+  absl::Time coordinator_boot_;  // when this machine started, by the coordinator's clock
   std::optional<absl::Status> end_;
 };
 

@@ -11,7 +11,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "model/parameters/fragment_range.h"
 #include "model/parameters/parameter_codec.h"
+#include "proto/check.h"
 #include "proto/durable_file.h"
 #include "proto/text_file.h"
 
@@ -134,10 +136,59 @@ absl::StatusOr<Digest> SiteDirectory::WriteVector(const Digest& layout,
   return weft::WriteVector(blobs_, header, vector, {});
 }
 
+absl::StatusOr<Digest> SiteDirectory::WriteFragment(const Digest& layout, const FragmentOf& of,
+                                                    absl::Span<const float> elements) const {
+  WEFT_CHECK(elements.size() ==
+             RangeOfFragment(of.element_count, of.fragment_count, of.fragment).size);
+  VectorHeader header;
+  header.element_count = elements.size();
+  header.layout = layout;
+  header.fragment = of.fragment;
+  header.fragment_count = of.fragment_count;
+  return weft::WriteVector(blobs_, header, elements, {});
+}
+
+absl::StatusOr<ParameterVector> SiteDirectory::ReadPart(const Digest& digest, const Digest& layout,
+                                                        uint32_t fragment_count,
+                                                        uint32_t fragment) const {
+  if (absl::Status status = blobs_.Verify(digest); !status.ok()) return status;
+  const std::string path = blobs_.PathOf(digest);
+  absl::StatusOr<VectorReader> reader = VectorReader::Open(path);
+  if (!reader.ok()) return reader.status();
+  const VectorHeader& header = reader->header();
+  if (header.encoding != Encoding::kParametersFp32 || header.layout != layout) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": is in ", EncodingName(header.encoding), " of layout ", ToHex(header.layout),
+        ", expected is ", EncodingName(Encoding::kParametersFp32), " of ", ToHex(layout)));
+  }
+  if (header.fragment_count != fragment_count || header.fragment != fragment) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is fragment ", header.fragment, " of ",
+                                                   header.fragment_count, ", expected is ",
+                                                   fragment, " of ", fragment_count));
+  }
+  ParameterVector elements(header.element_count);
+  if (absl::Status status = reader->Read(0, {}, elements.span()); !status.ok()) return status;
+  return elements;
+}
+
 absl::StatusOr<ParameterVector> SiteDirectory::ReadVector(const Digest& digest,
                                                           const Digest& layout) const {
-  if (absl::Status status = blobs_.Verify(digest); !status.ok()) return status;
-  return ReadParameters(blobs_.PathOf(digest), layout);
+  return ReadPart(digest, layout, 1, 0);
+}
+
+absl::StatusOr<ParameterVector> SiteDirectory::ReadFragment(const Digest& digest,
+                                                            const Digest& layout,
+                                                            const FragmentOf& of) const {
+  absl::StatusOr<ParameterVector> elements =
+      ReadPart(digest, layout, of.fragment_count, of.fragment);
+  if (!elements.ok()) return elements.status();
+  const uint64_t expected = RangeOfFragment(of.element_count, of.fragment_count, of.fragment).size;
+  if (elements->size() != expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(blobs_.PathOf(digest), ": has ", elements->size(), " elements, fragment ",
+                     of.fragment, " of ", of.fragment_count, " has ", expected));
+  }
+  return elements;
 }
 
 absl::Status SiteDirectory::WriteProgress(const WorkerProgress& progress) const {
@@ -185,7 +236,9 @@ absl::Status SiteDirectory::RemoveBefore(uint64_t round,
     const auto order = ReadRound<RoundOrder>(OrderPath(r), r);
     // A damaged file names nothing; the vectors that it may have named are left.
     if (order.ok() && order->has_value()) {
-      (r < round ? unneeded : needed).insert((*order)->base_digest());
+      std::set<std::string>& names = r < round ? unneeded : needed;
+      names.insert({(*order)->base_digest(), (*order)->anchor_digest()});
+      names.insert((*order)->fragment_digests().begin(), (*order)->fragment_digests().end());
     }
     if (r < round) files.push_back(OrderPath(r));
   }

@@ -5,21 +5,24 @@
 //   DIR/orders/round-000012.textproto    RoundOrder, written by the gate
 //   DIR/results/round-000012.textproto   RoundResult, written by the worker
 //   DIR/blobs/<digest>                   bases (from the gate) and site vectors (from the worker),
-//   parameters_fp32 DIR/progress.textproto               WorkerProgress, rewritten by the worker
+//                                        or fragments of them: parameters_fp32
+//   DIR/progress.textproto               WorkerProgress, rewritten by the worker
 //   DIR/stop                             its text is the reason: the run is over, the worker ends
 //   DIR/worker.lock                      "pid@host session" of the worker that may train; a second
-//   one steps back DIR/checkpoints/                     the worker's own DIR/training_log.jsonl the
-//   worker's own: one line an inner step
+//                                        one steps back
+//   DIR/checkpoints/                     the worker's own
+//   DIR/training_log.jsonl               the worker's own: one line an inner step
 //
 // Neither side trusts the other's files blindly: digests are checked when a vector is read. A blob
 // is written before the order or result that names it.
 //
 //   auto site = SiteDirectory::Open("site");                           // both sides
-//   auto digest = site->WriteVector(layout.digest(), vector.span());   // gate: the base, then the
-//   order that names it site->WriteOrder(order); auto lock = site->AcquireWorkerLock(); // worker
+//   auto digest = site->WriteVector(layout.digest(), vector.span());   // gate: the base, then
+//   site->WriteOrder(order);                                           // the order that names it
+//   auto lock = site->AcquireWorkerLock();                             // worker
 //   auto order = site->NewestOrder();                                  // ... polled; trains ...
-//   site->WriteResult(result);                                         // gate: ResultOf(round),
-//   polled
+//   site->WriteResult(result);                                         // gate polls
+//   ResultOf(round)
 //
 // Thread-safe: holds no state but names; the files are the state.
 #ifndef WEFT_WORKER_SITE_SITE_DIRECTORY_H_
@@ -57,6 +60,13 @@ class WorkerLock {
   int fd_;
 };
 
+// Which part of a vector of `element_count` elements: fragment `fragment` of `fragment_count`.
+struct FragmentOf {
+  uint64_t element_count = 0;
+  uint32_t fragment_count = 1;
+  uint32_t fragment = 0;
+};
+
 class SiteDirectory {
  public:
   // Makes what is missing.
@@ -80,8 +90,14 @@ class SiteDirectory {
   // A vector as parameters_fp32 in blobs(). Writing the same vector again changes nothing.
   absl::StatusOr<Digest> WriteVector(const Digest& layout, absl::Span<const float> vector) const;
   // NotFound; DataLoss with both digests when the bytes are not those that the name promises;
-  // InvalidArgument when the vector is of another layout.
+  // InvalidArgument when the vector is of another layout, or only a fragment of one.
   absl::StatusOr<ParameterVector> ReadVector(const Digest& digest, const Digest& layout) const;
+  // The same for the elements of one fragment (model/parameters/fragment_range.h) of a vector.
+  // InvalidArgument also when the blob is of another fragment or not of its length.
+  absl::StatusOr<Digest> WriteFragment(const Digest& layout, const FragmentOf& of,
+                                       absl::Span<const float> elements) const;
+  absl::StatusOr<ParameterVector> ReadFragment(const Digest& digest, const Digest& layout,
+                                               const FragmentOf& of) const;
 
   absl::Status WriteProgress(const WorkerProgress& progress) const;
   absl::StatusOr<std::optional<WorkerProgress>> Progress() const;
@@ -103,6 +119,8 @@ class SiteDirectory {
       : folder_(std::move(folder)), blobs_(std::move(blobs)) {}
   std::string OrderPath(uint64_t round) const;
   std::string ResultPath(uint64_t round) const;
+  absl::StatusOr<ParameterVector> ReadPart(const Digest& digest, const Digest& layout,
+                                           uint32_t fragment_count, uint32_t fragment) const;
 
   std::string folder_;
   BlobDirectory blobs_;

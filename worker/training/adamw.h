@@ -21,12 +21,7 @@ class AdamW : public InnerOptimizer {
   std::vector<std::pair<std::string, ParameterVector*>> State() override;
 
  private:
-  struct Range {
-    uint64_t offset;
-    uint64_t size;
-    bool decayed;
-  };
-  std::vector<Range> ranges_;
+  std::vector<DecayRange> ranges_;
   ParameterVector m_;
   ParameterVector v_;
 };

@@ -13,6 +13,7 @@
 #include "model/formats/huggingface.h"
 #include "proto/digest.h"
 #include "proto/durable_file.h"
+#include "proto/round_schedule.h"
 #include "proto/text_file.h"
 #include "worker/site/site_directory.h"
 
@@ -25,18 +26,18 @@ constexpr uint64_t kLogBytesMax = uint64_t{1} << 36;
 absl::StatusOr<RoundOrder> IslandOrder(const IslandOptions& island) {
   RunManifest manifest;
   if (absl::Status status = ReadTextProto(island.manifest, &manifest); !status.ok()) return status;
-  const uint64_t steps = island.steps > 0 ? island.steps
-                                          : uint64_t{manifest.rounds().round_count()} *
-                                                manifest.rounds().inner_steps();
+  const uint64_t steps = island.steps > 0 ? island.steps : TotalSteps(manifest);
   if (steps < 1 || steps > uint64_t{1} << 24) {
     return absl::InvalidArgumentError(
-        absl::StrCat(island.manifest, ": round_count * inner_steps is ", steps,
+        absl::StrCat(island.manifest, ": its rounds have ", steps, " steps",
                      ", an island does 1 to 2^24 steps; --steps gives another number"));
   }
   RoundOrder order;
   order.set_protocol_version(manifest.protocol_version());
   order.set_run_id(manifest.run_id());
   order.set_inner_steps(static_cast<uint32_t>(steps));
+  order.set_first_step(0);
+  order.set_first_sample_step(0);
   order.set_total_steps(steps);
   order.set_seed(manifest.seed());
   order.set_site(island.site);
@@ -83,7 +84,7 @@ absl::Status BeginOrResume(const IslandOptions& island, const RoundOrder& order,
   if (!checkpoint->has_value()) {
     absl::StatusOr<ParameterVector> initial = InitialVector(island, trainer->layout());
     if (!initial.ok()) return initial.status();
-    return trainer->BeginRound(order, *std::move(initial));
+    return trainer->BeginRound(order, {.base = *std::move(initial)});
   }
   if ((*checkpoint)->header.order().SerializeAsString() != order.SerializeAsString()) {
     return absl::FailedPreconditionError(
@@ -92,7 +93,7 @@ absl::Status BeginOrResume(const IslandOptions& island, const RoundOrder& order,
                      "the folder to begin anew"));
   }
   std::string warning;
-  absl::Status status = trainer->Resume(**std::move(checkpoint), ParameterVector(), &warning);
+  absl::Status status = trainer->Resume(**std::move(checkpoint), Bases(), &warning);
   if (!warning.empty()) reporter->Warning(warning);
   reporter->Info(
       "resumes",

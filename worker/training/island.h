@@ -25,7 +25,7 @@ struct IslandOptions {
   std::string initial;   // Hugging Face folder with the tokenizer's files
   std::string site;      // part of the data order's key
   std::string out;       // must not exist
-  uint32_t steps = 0;    // 0: round_count * inner_steps of the manifest; the schedule ends there
+  uint32_t steps = 0;    // 0: those of all rounds of the manifest; the schedule ends there
 };
 
 // OK when OUT is there. Cancelled when it was interrupted; a new start goes on.

@@ -1,5 +1,6 @@
 #include "worker/training/round_runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -27,9 +28,17 @@ absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const RoundOrder& order,
   absl::StatusOr<TokenDataset> data = TokenDataset::Open(
       options.data, order.tokenizer_sha256(), static_cast<int>(order.training().sequence_length()));
   if (!data.ok()) return data.status();
+  std::optional<TokenDataset> held_out;
+  if (order.consensus().influence().validation_samples() > 0) {
+    absl::StatusOr<TokenDataset> opened =
+        TokenDataset::Open(options.data, order.tokenizer_sha256(),
+                           static_cast<int>(order.training().sequence_length()), Split::kHeldOut);
+    if (!opened.ok()) return opened.status();
+    held_out = *std::move(opened);
+  }
   absl::StatusOr<std::unique_ptr<Transformer>> model = Transformer::Create(order.model());
   if (!model.ok()) return model.status();
-  return Trainer::Create(*std::move(model), *std::move(data));
+  return Trainer::Create(*std::move(model), *std::move(data), std::move(held_out));
 }
 
 absl::Status RoundRunner::Step(Trainer* trainer) {
@@ -37,25 +46,48 @@ absl::Status RoundRunner::Step(Trainer* trainer) {
   if (!report.ok()) return report.status();
   if (absl::Status status = log.Append(*report); !status.ok()) return status;
   const RoundStats stats = trainer->stats();
-  const uint32_t steps = trainer->order().inner_steps();
+  const bool ahead = trainer->ended();
+  const uint32_t steps =
+      ahead ? trainer->order().consensus().fragment_delay_steps() : trainer->order().inner_steps();
+  const uint32_t steps_done = ahead ? trainer->steps_ahead() : trainer->steps_done();
   const double seconds_left =
-      stats.seconds_training / trainer->steps_done() * (steps - trainer->steps_done());
-  reporter.Progress("training",
+      stats.seconds_training / std::max(trainer->steps_done(), 1u) * (steps - steps_done);
+  reporter.Progress(ahead ? "trains ahead" : "training",
                     {{"round", absl::StrCat(report->round)},
-                     {"step", absl::StrCat(trainer->steps_done(), "/", steps)},
+                     {"step", absl::StrCat(steps_done, "/", steps)},
                      {"loss", absl::StrFormat("%.4f", report->loss)},
                      {"learning_rate", absl::StrFormat("%.3g", report->learning_rate)},
                      {"tokens_per_second", absl::StrFormat("%.0f", TokensPerSecond(stats))},
                      {"seconds_left", absl::StrFormat("%.0f", seconds_left)}},
-                    trainer->round_done());
+                    steps_done == steps);
   return after_step(*report, stats);
 }
 
+absl::Status RoundRunner::Save(Trainer* trainer) {
+  if (absl::Status status = log.Sync(); !status.ok()) return status;
+  return trainer->SaveCheckpoint(&checkpoints);
+}
+
 absl::StatusOr<bool> RoundRunner::Run(Trainer* trainer) {
-  const auto save = [&]() -> absl::Status {
-    if (absl::Status status = log.Sync(); !status.ok()) return status;
-    return trainer->SaveCheckpoint(&checkpoints);
-  };
+  absl::StatusOr<bool> done = StepUntil(trainer, [&] {
+    // A round that ends before its base is taken would leave it to nobody.
+    return trainer->ended() || trainer->round_done() ||
+           (trainer->taken() && enough(trainer->steps_done()));
+  });
+  if (!done.ok() || !*done) return done;
+  if (absl::Status status = trainer->EndRound(); !status.ok()) return status;
+  if (absl::Status status = Save(trainer); !status.ok()) return status;
+  return true;
+}
+
+absl::StatusOr<bool> RoundRunner::RunAhead(Trainer* trainer) {
+  absl::StatusOr<bool> done = StepUntil(trainer, [&] { return !trainer->CanStepAhead(); });
+  if (!done.ok() || !*done) return done;
+  if (absl::Status status = Save(trainer); !status.ok()) return status;
+  return true;
+}
+
+absl::StatusOr<bool> RoundRunner::StepUntil(Trainer* trainer, const std::function<bool()>& done) {
   std::optional<std::string> reason;
   const ComputeSlots slots(options.slots, options.slot_count);
   absl::StatusOr<ComputeSlot> slot = slots.Acquire([&](const std::string& waiting) {
@@ -66,28 +98,27 @@ absl::StatusOr<bool> RoundRunner::Run(Trainer* trainer) {
   });
   if (!slot.ok() && !reason.has_value()) return slot.status();
 
-  const auto done = [&] { return trainer->round_done() || enough(trainer->steps_done()); };
   // Waiting for the slot is not work that could be lost: the clock starts here.
   CheckpointCadence cadence(options.checkpoint_every_steps, options.checkpoint_every_minutes,
                             CheckpointCadence::Clock::now());
   while (!done()) {
     if (!reason.has_value()) reason = end_reason();
     if (reason.has_value()) {
+      if (reason->empty()) return false;
       reporter.Info(
           *reason,
           {{"round", absl::StrCat(trainer->order().round())},
            {"step", absl::StrCat(trainer->steps_done(), "/", trainer->order().inner_steps())}});
-      if (absl::Status status = save(); !status.ok()) return status;
+      if (absl::Status status = Save(trainer); !status.ok()) return status;
       return false;
     }
     if (absl::Status status = Step(trainer); !status.ok()) return status;
-    if (!trainer->round_done() &&
-        cadence.Due(trainer->steps_done(), CheckpointCadence::Clock::now())) {
-      if (absl::Status status = save(); !status.ok()) return status;
+    const uint32_t steps = trainer->ended() ? trainer->steps_ahead() : trainer->steps_done();
+    if (!done() && cadence.Due(steps, CheckpointCadence::Clock::now())) {
+      if (absl::Status status = Save(trainer); !status.ok()) return status;
       cadence.Saved(CheckpointCadence::Clock::now());
     }
   }
-  if (absl::Status status = save(); !status.ok()) return status;
   return true;
 }
 

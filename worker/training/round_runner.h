@@ -61,19 +61,25 @@ struct RoundRunner {
   Reporter& reporter;
   TrainingLog& log;
   CheckpointFolder& checkpoints;
-  // Why to end before the round is done; none: go on. Called before every step.
+  // Why to end before the steps are done; none: go on. Called before every step. Empty where there
+  // is nothing to say and nothing to save: the next order is there.
   std::function<std::optional<std::string>()> end_reason;
   // Whether so many steps will do, though the order names more. Called before every step.
   std::function<bool(uint32_t steps_done)> enough;
   // After every step.
   std::function<absl::Status(const StepReport&, const RoundStats&)> after_step;
 
-  // Steps until the round is done (true) or there is a reason to end (false, after saying it);
-  // saves a checkpoint either way.
+  // Steps until the round is done, and ends it (true), or there is a reason to stop (false, after
+  // saying it); saves a checkpoint either way.
   absl::StatusOr<bool> Run(Trainer* trainer);
+  // The same for the steps that may be done before the next order is there.
+  absl::StatusOr<bool> RunAhead(Trainer* trainer);
 
  private:
+  // Steps until `done`, or there is a reason to stop (false). Saves a checkpoint if there is.
+  absl::StatusOr<bool> StepUntil(Trainer* trainer, const std::function<bool()>& done);
   absl::Status Step(Trainer* trainer);
+  absl::Status Save(Trainer* trainer);
 };
 
 // Model and data of an order, as a trainer with nothing in it.

@@ -31,6 +31,8 @@ double JoinFactor(const InnerTraining& training, uint64_t own_steps);
 // z. At the smaller rates of warm-up and cosine it is less: the pull keeps its proportion to the
 // steps of the optimizer.
 double PullStrength(const ConsensusScheme& scheme, uint32_t inner_steps, double learning_rate_peak);
+// The one in force in an order: its own rho, where it names one.
+double PullStrength(const RoundOrder& order);
 
 }  // namespace weft
 

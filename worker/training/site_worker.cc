@@ -7,6 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "proto/digest.h"
+#include "proto/round_schedule.h"
+#include "worker/training/order_bases.h"
+#include "worker/training/schedule.h"
 
 namespace weft {
 namespace {
@@ -16,12 +19,6 @@ constexpr auto kPoll = std::chrono::milliseconds(100);
 constexpr auto kProgressEvery = std::chrono::seconds(2);
 // A shared file system may show the order some time before the base that was written earlier.
 constexpr auto kBaseWaitMax = std::chrono::seconds(120);
-
-// Whether what was done for one order counts for the other.
-bool SameWork(const RoundOrder& a, const RoundOrder& b) {
-  return a.run_id() == b.run_id() && a.round() == b.round() && a.base_digest() == b.base_digest() &&
-         a.first_step() == b.first_step() && a.inner_steps() == b.inner_steps();
-}
 
 }  // namespace
 
@@ -94,6 +91,8 @@ absl::StatusOr<std::optional<RoundOrder>> SiteWorker::NextOrder() {
   if (!result.ok()) return result.status();
   if (result->has_value() && (*result)->run_id() == (*order)->run_id() &&
       (*result)->base_digest() == (*order)->base_digest()) {
+    if (absl::Status status = TrainAhead(**order); !status.ok()) return status;
+    if (!idle_since_.has_value()) idle_since_ = Clock::now();
     Wait(absl::StrCat("round ", (*order)->round(),
                       " is done here; waiting for the gate's next order"));
     return std::nullopt;
@@ -106,28 +105,32 @@ void SiteWorker::Wait(const std::string& reason) {
   std::this_thread::sleep_for(kPoll);
 }
 
+absl::Status SiteWorker::MakeTrainerFor(const RoundOrder& order) {
+  if (trainer_ != nullptr) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<Trainer>> trainer = MakeTrainer(order, options_);
+  if (!trainer.ok()) return trainer.status();
+  trainer_ = *std::move(trainer);
+  first_order_ = order;
+  return absl::OkStatus();
+}
+
 absl::Status SiteWorker::Do(const RoundOrder& order) {
   if (absl::Status status = CheckSameRun(order); !status.ok()) return status;
-  if (trainer_ == nullptr) {
-    absl::StatusOr<std::unique_ptr<Trainer>> trainer = MakeTrainer(order, options_);
-    if (!trainer.ok()) return trainer.status();
-    trainer_ = *std::move(trainer);
-    first_order_ = order;
-  }
-  const absl::StatusOr<Digest> digest = DigestFromHex(order.base_digest());
-  if (!digest.ok()) return digest.status();
-  absl::StatusOr<ParameterVector> base = site_->ReadVector(*digest, trainer_->layout().digest());
-  if (absl::IsNotFound(base.status())) {
+  if (absl::Status status = MakeTrainerFor(order); !status.ok()) return status;
+  if (absl::Status status = CheckOrder(order); !status.ok()) return status;
+  absl::StatusOr<Bases> bases =
+      ReadBases(*site_, order, trainer_->layout(), trainer_->WantedFragments(order));
+  if (absl::IsNotFound(bases.status())) {
     const Clock::time_point now = Clock::now();
     if (!base_missing_since_.has_value()) base_missing_since_ = now;
-    if (now - *base_missing_since_ > kBaseWaitMax) return base.status();
-    Wait(absl::StrCat("waiting for the base of round ", order.round(), ", blob ",
-                      order.base_digest(), ", at most ", kBaseWaitMax.count(), " s"));
+    if (now - *base_missing_since_ > kBaseWaitMax) return bases.status();
+    Wait(absl::StrCat("waiting for the base of round ", order.round(), ", at most ",
+                      kBaseWaitMax.count(), " s: ", bases.status().message()));
     return absl::OkStatus();
   }
   base_missing_since_.reset();
-  if (!base.ok()) return base.status();
-  if (absl::Status status = Begin(order, *std::move(base)); !status.ok()) return status;
+  if (!bases.ok()) return bases.status();
+  if (absl::Status status = Begin(order, *std::move(bases)); !status.ok()) return status;
   steps_enough_ = order.steps_enough();
 
   RoundRunner runner{options_,
@@ -144,27 +147,61 @@ absl::Status SiteWorker::Do(const RoundOrder& order) {
   return *done ? Finish(order) : absl::OkStatus();
 }
 
-absl::Status SiteWorker::Begin(const RoundOrder& order, ParameterVector base) {
-  const bool first = trainer_->order().inner_steps() == 0;
-  bool resumed = false;
-  if (first && checkpoint_.has_value()) {
-    const bool same = SameWork(checkpoint_->header.order(), order);
-    std::string warning;
-    const absl::Status status = trainer_->Resume(*std::exchange(checkpoint_, std::nullopt),
-                                                 same ? base.Clone() : ParameterVector(), &warning);
-    if (!status.ok()) return status;
-    if (!warning.empty()) reporter_.Warning(warning);
-    resumed = same;
-  } else if (!first) {
-    // A round that this process ended early (a newer order came, and went) is resumed where it
-    // stands.
-    resumed = SameWork(trainer_->order(), order);
+absl::Status SiteWorker::TrainAhead(const RoundOrder& done) {
+  if (trainer_ == nullptr && checkpoint_.has_value() && checkpoint_->header.ended() &&
+      done.consensus().fragment_delay_steps() > 0 && SameWork(checkpoint_->header.order(), done)) {
+    if (absl::Status status = CheckSameRun(done); !status.ok()) return status;
+    if (absl::Status status = MakeTrainerFor(done); !status.ok()) return status;
+    if (absl::Status status = ResumeCheckpoint(Bases()); !status.ok()) return status;
   }
-  if (!resumed) {
-    if (absl::Status status = trainer_->BeginRound(order, std::move(base)); !status.ok()) {
+  if (trainer_ == nullptr || !trainer_->CanStepAhead() || !SameWork(trainer_->order(), done)) {
+    return absl::OkStatus();
+  }
+  RoundRunner runner{options_,
+                     reporter_,
+                     *log_,
+                     *checkpoints_,
+                     [&] { return EndReasonAhead(done); },
+                     [](uint32_t) { return false; },
+                     [&](const StepReport& report, const RoundStats&) {
+                       return ShowProgress("training ahead", report.loss, false);
+                     }};
+  return runner.RunAhead(trainer_.get()).status();
+}
+
+absl::Status SiteWorker::ResumeCheckpoint(Bases bases) {
+  std::string warning;
+  const absl::Status status =
+      trainer_->Resume(*std::exchange(checkpoint_, std::nullopt), std::move(bases), &warning);
+  if (!status.ok()) return status;
+  if (!warning.empty()) reporter_.Warning(warning);
+  return log_->GoOnFrom(trainer_->next_round(), trainer_->next_clock_step());
+}
+
+absl::Status SiteWorker::Begin(const RoundOrder& order, Bases bases) {
+  const bool first = trainer_->order().inner_steps() == 0;
+  if (first && checkpoint_.has_value()) {
+    const CheckpointHeader& header = checkpoint_->header;
+    // A round that has ended has no step left that its bases would be for.
+    const bool goes_on = SameWork(header.order(), order) && !header.ended();
+    if (absl::Status status = ResumeCheckpoint(goes_on ? std::exchange(bases, Bases()) : Bases());
+        !status.ok()) {
       return status;
     }
   }
+  // A round that this process ended early (a newer order came, and went) is resumed where it
+  // stands.
+  const bool resumed = trainer_->order().inner_steps() > 0 && SameWork(trainer_->order(), order) &&
+                       trainer_->steps_ahead() == 0;
+  if (!resumed) {
+    if (absl::Status status = trainer_->BeginRound(order, std::move(bases)); !status.ok()) {
+      return status;
+    }
+    const std::chrono::duration<double> idle =
+        idle_since_.has_value() ? Clock::now() - *idle_since_ : Clock::duration::zero();
+    trainer_->set_seconds_waiting(idle.count());
+  }
+  idle_since_.reset();
   reporter_.Info(resumed ? "resumes a round" : "begins a round",
                  {{"round", absl::StrCat(order.round())},
                   {"step", absl::StrCat(trainer_->steps_done(), "/", order.inner_steps())},
@@ -174,8 +211,13 @@ absl::Status SiteWorker::Begin(const RoundOrder& order, ParameterVector base) {
 }
 
 absl::Status SiteWorker::Finish(const RoundOrder& order) {
+  const ParameterLayout& layout = trainer_->layout();
+  const uint32_t count = FragmentCount(order.consensus());
   absl::StatusOr<Digest> digest =
-      site_->WriteVector(trainer_->layout().digest(), trainer_->vector());
+      count == 1
+          ? site_->WriteVector(layout.digest(), trainer_->vector())
+          : site_->WriteFragment(layout.digest(), {layout.element_count(), count, order.fragment()},
+                                 trainer_->result());
   if (!digest.ok()) return digest.status();
   const RoundStats stats = trainer_->stats();
   RoundResult result;
@@ -189,6 +231,9 @@ absl::Status SiteWorker::Finish(const RoundOrder& order) {
   result.set_first_loss(stats.first_loss);
   result.set_last_loss(stats.last_loss);
   result.set_seconds_training(stats.seconds_training);
+  result.set_seconds_waiting(stats.seconds_waiting);
+  result.set_validation_before(stats.validation_before);
+  result.set_validation_after(stats.validation_after);
   if (absl::Status status = site_->WriteResult(result); !status.ok()) return status;
   reporter_.Info("did a round",
                  {{"round", absl::StrCat(order.round())},
@@ -233,6 +278,17 @@ std::optional<std::string> SiteWorker::EndReason(const RoundOrder& order) {
     return "abandons the round: the gate has a newer order";
   }
   if (newest->has_value()) steps_enough_ = (*newest)->steps_enough();
+  return std::nullopt;
+}
+
+std::optional<std::string> SiteWorker::EndReasonAhead(const RoundOrder& done) {
+  if (options_.interrupted()) return "stops training ahead: a signal";
+  const Clock::time_point now = Clock::now();
+  if (now - last_look_ < kPoll) return std::nullopt;
+  last_look_ = now;
+  if (site_->StopReason().has_value()) return "stops training ahead: the gate says stop";
+  const absl::StatusOr<std::optional<RoundOrder>> newest = site_->NewestOrder();
+  if (!newest.ok() || !newest->has_value() || !SameWork(**newest, done)) return "";
   return std::nullopt;
 }
 

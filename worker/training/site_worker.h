@@ -46,12 +46,18 @@ class SiteWorker {
   void Wait(const std::string& reason);
   // Does an order, or as much of it as there is time for.
   absl::Status Do(const RoundOrder& order);
+  // Where the scheme has a delay: steps of the order after one that is done.
+  absl::Status TrainAhead(const RoundOrder& done);
+  absl::Status MakeTrainerFor(const RoundOrder& order);
+  // Takes the checkpoint into the trainer, and cuts the log to where it stands.
+  absl::Status ResumeCheckpoint(Bases bases);
   // Gives the trainer the order: anew, or where the checkpoint stands.
-  absl::Status Begin(const RoundOrder& order, ParameterVector base);
+  absl::Status Begin(const RoundOrder& order, Bases bases);
   absl::Status Finish(const RoundOrder& order);
   absl::Status CheckSameRun(const RoundOrder& order) const;
   // Why to end the round in training; looks at files only so often.
   std::optional<std::string> EndReason(const RoundOrder& order);
+  std::optional<std::string> EndReasonAhead(const RoundOrder& done);
   // Whether the gate says that time is up, and so many steps will do.
   bool IsEnough(uint32_t steps_done);
   absl::Status ShowProgress(const std::string& state, double loss, bool always);
@@ -68,7 +74,8 @@ class SiteWorker {
   std::unique_ptr<Trainer> trainer_;
   RoundOrder first_order_;  // of this process: model, data and run stay those
   std::optional<Clock::time_point> base_missing_since_;
-  uint32_t steps_enough_ = 0;  // of the order in training; 0: all of them
+  std::optional<Clock::time_point> idle_since_;  // an order is done, and there is none to do
+  uint32_t steps_enough_ = 0;                    // of the order in training; 0: all of them
   Clock::time_point last_look_{};
   Clock::time_point last_progress_{};
 };

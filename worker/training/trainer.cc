@@ -6,10 +6,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/optimizer_step.h"
 #include "kernels/vector_ops.h"
+#include "model/parameters/fragment_range.h"
 #include "proto/check.h"
-#include "proto/digest.h"
-#include "worker/training/adamw.h"
+#include "proto/round_schedule.h"
 #include "worker/training/schedule.h"
 
 namespace weft {
@@ -23,13 +24,17 @@ double SecondsSince(Clock::time_point begin) {
 
 }  // namespace
 
-Trainer::Trainer(std::unique_ptr<Transformer> model, TokenDataset data)
+Trainer::Trainer(std::unique_ptr<Transformer> model, TokenDataset data,
+                 std::optional<TokenDataset> held_out)
     : model_(std::move(model)),
       data_(std::move(data)),
-      optimizer_(std::make_unique<AdamW>(model_->layout())) {}
+      held_out_(std::move(held_out)),
+      mixer_(model_->layout().element_count()) {}
 
-std::unique_ptr<Trainer> Trainer::Create(std::unique_ptr<Transformer> model, TokenDataset data) {
-  return std::unique_ptr<Trainer>(new Trainer(std::move(model), std::move(data)));
+std::unique_ptr<Trainer> Trainer::Create(std::unique_ptr<Transformer> model, TokenDataset data,
+                                         std::optional<TokenDataset> held_out) {
+  return std::unique_ptr<Trainer>(
+      new Trainer(std::move(model), std::move(data), std::move(held_out)));
 }
 
 absl::Status Trainer::CheckFits(const RoundOrder& order) const {
@@ -41,76 +46,112 @@ absl::Status Trainer::CheckFits(const RoundOrder& order) const {
         absl::StrCat("order: training.sequence_length is ", length, "; the data were opened for ",
                      data_.sequence_length(), " and the model reads at most ", context));
   }
+  if (optimizer_ != nullptr &&
+      FindInnerOptimizer(order.training().optimizer())->name != optimizer_->name()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "order: training.optimizer is ", order.training().optimizer(), ", this site trains with ",
+        optimizer_->name(), ", whose state would be lost"));
+  }
+  const uint64_t fragments_max = FragmentsMax(layout().element_count());
+  if (FragmentCount(order.consensus()) > fragments_max) {
+    return absl::InvalidArgumentError(absl::StrCat("order: consensus.fragments is ",
+                                                   order.consensus().fragments(),
+                                                   ", this model has at most ", fragments_max));
+  }
+  const uint32_t wanted = order.consensus().influence().validation_samples();
+  const uint64_t held_out = held_out_.has_value() ? held_out_->sample_count() : 0;
+  if (wanted > held_out ||
+      (wanted > 0 && held_out_->sequence_length() != static_cast<int>(length))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("order: consensus.influence.validation_samples is ", wanted,
+                     ", the data hold ", held_out, " held-out samples of ", length,
+                     " tokens; prepare them with a larger --held-out, and start the worker again"));
+  }
   return absl::OkStatus();
 }
 
-void Trainer::TakeOrder(const RoundOrder& order, ParameterVector base) {
-  const InnerTraining& training = order.training();
+bool Trainer::Continues(const RoundOrder& order) const {
+  return !ahead_losses_.empty() && order.run_id() == order_.run_id() &&
+         order.first_step() == order_.first_step() + order_.inner_steps() &&
+         order.first_sample_step() == order_.first_sample_step() + order_.inner_steps() &&
+         order.total_steps() == order_.total_steps() && order.seed() == order_.seed() &&
+         order.site() == order_.site() &&
+         order.consensus().fragment_delay_steps() >= ahead_losses_.size() &&
+         order.training().SerializeAsString() == order_.training().SerializeAsString();
+}
+
+void Trainer::TakeOrder(const RoundOrder& order) {
+  if (optimizer_ == nullptr) {
+    optimizer_ = FindInnerOptimizer(order.training().optimizer())->create(layout());
+  }
   order_ = order;
-  rho_ = PullStrength(order.consensus(), order.inner_steps(), training.learning_rate());
-  base_ = rho_ > 0 ? std::move(base) : ParameterVector();
   samples_.emplace(order.seed(), order.site(), data_.sample_count());
-  sample_.resize(training.sequence_length() + 1);
-  tokens_.resize(size_t{training.batch_size()} * training.sequence_length());
-  targets_.resize(tokens_.size());
 }
 
-absl::Status Trainer::BeginRound(const RoundOrder& order, ParameterVector base) {
-  WEFT_CHECK(base.size() == layout().element_count());
+absl::Status Trainer::BeginRound(const RoundOrder& order, Bases bases) {
   if (absl::Status status = CheckFits(order); !status.ok()) return status;
-  const bool first = order_.inner_steps() == 0;
-  const float alpha = static_cast<float>(order.consensus().alpha());
-  if (first || alpha == 1) {
-    model_->LoadParameters(base.span());
-  } else {
-    float* w = model_->parameters();
-    const float* z = base.data();
-    for (uint64_t i = 0; i < base.size(); ++i) w[i] = w[i] + alpha * (z[i] - w[i]);
-  }
-  if (first) cold_step_ = order.first_step();
+  WEFT_CHECK(mixer_.Holds(order, bases));
+  if (order_.inner_steps() == 0) cold_step_ = order.first_step();
+  const bool continues = Continues(order);
+  const std::vector<float> ahead_losses = std::exchange(ahead_losses_, {});
+  seconds_training_ = continues ? ahead_seconds_ : 0;
+  ahead_seconds_ = 0;
+  ended_ = false;
   steps_done_ = 0;
-  first_loss_sum_ = last_loss_sum_ = newest_loss_ = seconds_training_ = 0;
-  TakeOrder(order, std::move(base));
-  return absl::OkStatus();
+  first_loss_sum_ = last_loss_sum_ = newest_loss_ = 0;
+  seconds_waiting_ = validation_before_ = validation_after_ = 0;
+  TakeOrder(order);
+  if (continues) {
+    for (float loss : ahead_losses) Count(loss);
+  }
+  if (!mixer_.Begin(order, std::move(bases), steps_done_, w())) return absl::OkStatus();
+  return Validate(&validation_before_);
 }
 
-absl::Status Trainer::ReadBatch(uint64_t clock_step) {
+absl::Status Trainer::Validate(double* loss) {
+  const uint32_t samples = order_.consensus().influence().validation_samples();
+  if (samples == 0) return absl::OkStatus();
+  absl::StatusOr<double> measured =
+      HeldOutLoss(model_.get(), *held_out_, samples, order_.training().batch_size());
+  if (measured.ok()) *loss = *measured;
+  return measured.status();
+}
+
+absl::Status Trainer::ReadBatch() {
   const uint64_t batch = order_.training().batch_size();
-  const size_t length = order_.training().sequence_length();
-  const int64_t vocabulary = model_->config().vocabulary_size();
+  sample_numbers_.resize(batch);
   for (uint64_t j = 0; j < batch; ++j) {
-    const uint64_t sample = samples_->At(clock_step * batch + j);
-    data_.ReadSample(sample, absl::MakeSpan(sample_));
-    for (int32_t token : sample_) {
-      if (token < 0 || token >= vocabulary) {
-        return absl::DataLossError(absl::StrCat(
-            "data: sample ", sample, " holds token ", token, ", the vocabulary has ", vocabulary,
-            ": the shards are damaged or of another tokenizer; prepare them again"));
-      }
-    }
-    std::copy_n(sample_.begin(), length, tokens_.begin() + j * length);
-    std::copy_n(sample_.begin() + 1, length, targets_.begin() + j * length);
+    sample_numbers_[j] = samples_->At(next_sample_step() * batch + j);
   }
-  return absl::OkStatus();
+  return batch_.Read(data_, model_->config().vocabulary_size(), sample_numbers_);
 }
 
 absl::StatusOr<StepReport> Trainer::Step() {
-  WEFT_CHECK(!round_done());
-  WEFT_CHECK(rho_ == 0 || base_.size() == layout().element_count());
+  WEFT_CHECK(ended_ ? CanStepAhead() : !round_done());
+  const double rho = mixer_.rho();
+  const float* target = mixer_.target();
+  WEFT_CHECK(rho == 0 || target != nullptr);
   const InnerTraining& training = order_.training();
+  const uint64_t element_count = layout().element_count();
   StepReport report;
-  report.round = order_.round();
-  report.clock_step = clock_step();
+  report.round = next_round();
+  report.clock_step = next_clock_step();
 
   const Clock::time_point begin = Clock::now();
-  if (absl::Status status = ReadBatch(report.clock_step); !status.ok()) return status;
-  report.loss = model_->LossAndGradients(tokens_, targets_, static_cast<int>(training.batch_size()),
+  if (absl::Status status = ReadBatch(); !status.ok()) return status;
+  report.loss = model_->LossAndGradients(batch_.tokens(), batch_.targets(),
+                                         static_cast<int>(training.batch_size()),
                                          static_cast<int>(training.sequence_length()));
   report.seconds_gradients = SecondsSince(begin);
 
   const Clock::time_point optimizer_begin = Clock::now();
+  const bool coupled = order_.consensus().pull_form() == "gradient" && rho > 0;
+  if (coupled) {
+    kernels::AddPull(static_cast<float>(rho), model_->parameters(), target, element_count,
+                     model_->gradients());
+  }
   report.gradient_norm =
-      std::sqrt(kernels::SquaredDistance(model_->gradients(), nullptr, layout().element_count()));
+      std::sqrt(kernels::SquaredDistance(model_->gradients(), nullptr, element_count));
   if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
     return absl::OutOfRangeError(absl::StrCat(
         "training diverged at step ", report.clock_step, ": loss ", report.loss, ", gradient norm ",
@@ -121,28 +162,49 @@ absl::StatusOr<StepReport> Trainer::Step() {
 
   InnerStep step;
   step.learning_rate = report.learning_rate;
-  step.rho = rho_;
+  step.rho = coupled ? 0 : rho;
   const double clip = training.gradient_clip();
   step.gradient_scale = clip > 0 && report.gradient_norm > clip ? clip / report.gradient_norm : 1;
   step.gradient = model_->gradients();
-  step.base = base_.data();
+  step.base = target;
   step.w = model_->parameters();
   optimizer_->Step(training, step);
   report.seconds_optimizer = SecondsSince(optimizer_begin);
 
-  if (steps_done_ < tenth()) first_loss_sum_ += report.loss;
-  if (steps_done_ >= order_.inner_steps() - tenth()) last_loss_sum_ += report.loss;
-  newest_loss_ = report.loss;
-  ++steps_done_;
+  if (ended_) {
+    ahead_losses_.push_back(report.loss);
+    ahead_seconds_ += SecondsSince(begin);
+    return report;
+  }
+  Count(report.loss);
   seconds_training_ += SecondsSince(begin);
+  if (mixer_.TakeWhenDue(steps_done_, w())) {
+    if (absl::Status status = Validate(&validation_before_); !status.ok()) return status;
+  }
   return report;
 }
 
-absl::StatusOr<RoundStats> Trainer::Round(const RoundOrder& order, ParameterVector base) {
-  if (absl::Status status = BeginRound(order, std::move(base)); !status.ok()) return status;
+void Trainer::Count(double loss) {
+  if (steps_done_ < tenth()) first_loss_sum_ += loss;
+  if (steps_done_ >= order_.inner_steps() - tenth()) last_loss_sum_ += loss;
+  newest_loss_ = loss;
+  ++steps_done_;
+}
+
+absl::Status Trainer::EndRound() {
+  WEFT_CHECK(order_.inner_steps() > 0 && taken());
+  if (ended_) return absl::OkStatus();
+  if (absl::Status status = Validate(&validation_after_); !status.ok()) return status;
+  ended_ = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RoundStats> Trainer::Round(const RoundOrder& order, Bases bases) {
+  if (absl::Status status = BeginRound(order, std::move(bases)); !status.ok()) return status;
   while (!round_done()) {
     if (absl::StatusOr<StepReport> report = Step(); !report.ok()) return report.status();
   }
+  if (absl::Status status = EndRound(); !status.ok()) return status;
   return stats();
 }
 
@@ -157,6 +219,9 @@ RoundStats Trainer::stats() const {
   if (first > 0) stats.first_loss = first_loss_sum_ / first;
   stats.last_loss = last > 0 ? last_loss_sum_ / last : newest_loss_;
   stats.seconds_training = seconds_training_;
+  stats.seconds_waiting = seconds_waiting_;
+  stats.validation_before = validation_before_;
+  stats.validation_after = validation_after_;
   return stats;
 }
 
@@ -164,69 +229,10 @@ absl::Span<const float> Trainer::vector() const {
   return {model_->parameters(), layout().element_count()};
 }
 
-absl::Status Trainer::SaveCheckpoint(CheckpointFolder* folder) {
-  CheckpointHeader header;
-  header.set_version(1);
-  header.set_layout_digest(ToHex(layout().digest()));
-  *header.mutable_order() = order_;
-  header.set_steps_done(steps_done_);
-  header.set_optimizer(optimizer_->name());
-  header.set_optimizer_steps(optimizer_->steps());
-  header.set_cold_step(cold_step_);
-  header.set_data_position(clock_step() * order_.training().batch_size());
-  header.set_sample_count(data_.sample_count());
-  header.set_first_loss_sum(first_loss_sum_);
-  header.set_last_loss_sum(last_loss_sum_);
-  header.set_newest_loss(newest_loss_);
-  header.set_seconds_training(seconds_training_);
-
-  std::vector<absl::Span<const float>> vectors;
-  const auto add = [&](const std::string& name, absl::Span<const float> values) {
-    CheckpointVector* vector = header.add_vectors();
-    vector->set_name(name);
-    vector->set_element_count(values.size());
-    vectors.push_back(values);
-  };
-  add("w", vector());
-  for (const auto& [name, state] : optimizer_->State()) add(name, state->span());
-  return folder->Save(header, vectors);
-}
-
-absl::Status Trainer::Resume(Checkpoint checkpoint, ParameterVector base, std::string* warning) {
-  WEFT_CHECK(order_.inner_steps() == 0);
-  const CheckpointHeader& header = checkpoint.header;
-  const auto state = optimizer_->State();
-  bool fits = header.layout_digest() == ToHex(layout().digest()) &&
-              header.optimizer() == optimizer_->name() &&
-              checkpoint.vectors.size() == state.size() + 1 &&
-              header.steps_done() <= header.order().inner_steps();
-  for (size_t i = 0; fits && i < checkpoint.vectors.size(); ++i) {
-    fits = header.vectors(i).name() == (i == 0 ? "w" : state[i - 1].first) &&
-           checkpoint.vectors[i].size() == layout().element_count();
-  }
-  if (!fits) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the checkpoint is of another model or optimizer (layout ", header.layout_digest(), ", ",
-        header.optimizer(), "; here ", ToHex(layout().digest()), ", ", optimizer_->name(),
-        "): move the checkpoints away to start anew"));
-  }
-  if (header.sample_count() != data_.sample_count()) {
-    *warning =
-        absl::StrCat("the data have ", data_.sample_count(), " samples, the checkpoint's had ",
-                     header.sample_count(), ": the order of samples is another one from here on");
-  }
-  if (absl::Status status = CheckFits(header.order()); !status.ok()) return status;
-  TakeOrder(header.order(), std::move(base));
-  steps_done_ = header.steps_done();
-  cold_step_ = header.cold_step();
-  first_loss_sum_ = header.first_loss_sum();
-  last_loss_sum_ = header.last_loss_sum();
-  newest_loss_ = header.newest_loss();
-  seconds_training_ = header.seconds_training();
-  optimizer_->set_steps(header.optimizer_steps());
-  model_->LoadParameters(checkpoint.vectors[0].span());
-  for (size_t i = 0; i < state.size(); ++i) *state[i].second = std::move(checkpoint.vectors[i + 1]);
-  return absl::OkStatus();
+absl::Span<const float> Trainer::result() const {
+  const FragmentRange range = RangeOfFragment(layout().element_count(),
+                                              FragmentCount(order_.consensus()), order_.fragment());
+  return vector().subspan(range.begin, range.size);
 }
 
 }  // namespace weft

@@ -37,7 +37,7 @@ class AdmissionTest : public ::testing::Test {
 
     shape_.layout.fill(7);
     shape_.encoding = "delta_bf16";
-    shape_.blob_bytes = 328;
+    shape_.blob_bytes = {328};
 
     MessageContext* context = good_.mutable_context();
     context->set_protocol_version(1);

@@ -34,6 +34,34 @@ nlohmann::json Status(const RunFixture& run) {
   return nlohmann::json::parse(output);
 }
 
+TEST(RoundsTest, WhoOnlyAsksChangesNothing) {
+  RunFixture run({"alba", "brena"}, [](RunManifest*) {});
+  run.Init();
+  run.Serve();
+  TestSite asking(run, "alba");
+  const JoinReply answer = asking.Ask();
+  EXPECT_FALSE(answer.has_refusal()) << answer.ShortDebugString();
+  EXPECT_EQ(answer.now().phase(), RoundEvent::FORMING);
+  EXPECT_EQ(answer.context().session_id(), "");
+  EXPECT_NE(answer.server_unix_ms(), 0);
+  EXPECT_EQ(Values(asking.Pull(answer.now().base_digest(), answer.now().base_bytes())),
+            run.initial());
+  // One site would be enough to open the first round.
+  nlohmann::json status = Status(run);
+  EXPECT_EQ(status["phase"], "FORMING");
+  EXPECT_TRUE(status["sites"].empty()) << status["sites"];
+
+  // Beside a session of the same site, which goes on.
+  TestSite alba(run, "alba");
+  const RoundEvent open = alba.Join().now();
+  EXPECT_EQ(asking.Ask().now().phase(), RoundEvent::OPEN);
+  EXPECT_TRUE(alba.Push(alba.Prepare(open, run.initial())).stored());
+  // It is checked as a join is.
+  TestSite stranger(run, "nemo", run.MakeKit("nemo", "nemo"));
+  EXPECT_EQ(stranger.Ask().refusal().code(), Refusal::NOT_A_MEMBER);
+  EXPECT_EQ(run.End(SIGTERM), 0);
+}
+
 TEST(RoundsTest, TwoSitesGoThroughARunToItsReleases) {
   RunFixture run({"alba", "brena"}, [](RunManifest* m) {
     m->mutable_rounds()->set_round_count(2);

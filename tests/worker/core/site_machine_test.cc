@@ -182,6 +182,34 @@ TEST_F(SiteMachineTest, ALateWorkerIsWarnedAboutOnce) {
   EXPECT_TRUE(machine_.Step(TimeAdvanced{5002}).empty());
 }
 
+// Each join measures the coordinator's clock: the one before may have been another machine's.
+TEST_F(SiteMachineTest, AJoinMayTurnTimeBack) {
+  RoundEvent now = Open(0, 'a');
+  now.set_cut_unix_ms(5000);
+  machine_.Step(TimeAdvanced{600000});
+  machine_.Step(Joined{Context(), now});
+  machine_.Step(BaseFetched{Hex('a')});
+  EXPECT_TRUE(machine_.Step(TimeAdvanced{1000}).empty());
+  EXPECT_TRUE(machine_.Step(TimeAdvanced{4999}).empty());
+  EXPECT_TRUE(Only<CutOrder>(machine_.Step(TimeAdvanced{5000})));
+
+  machine_.Step(Joined{Context(), now});
+  machine_.Step(BaseFetched{Hex('a')});
+  machine_.Step(ConnectionLost{"gone"});
+  EXPECT_TRUE(machine_.Step(TimeAdvanced{2000}).empty());
+  EXPECT_TRUE(Only<CutOrder>(machine_.Step(TimeAdvanced{62000})));
+  EXPECT_THAT(FailReason(machine_.Step(TimeAdvanced{62001})), HasSubstr("gone"));
+}
+
+TEST_F(SiteMachineTest, BetweenJoinsTimeDoesNotGoBack) {
+  machine_.Step(Joined{Context(), Open(0, 'a')});
+  machine_.Step(TimeAdvanced{1000});
+  machine_.Step(TimeAdvanced{0});
+  machine_.Step(ConnectionLost{"gone"});
+  EXPECT_TRUE(machine_.Step(TimeAdvanced{61000}).empty());
+  EXPECT_TRUE(Has<Fail>(machine_.Step(TimeAdvanced{61001})));
+}
+
 TEST_F(SiteMachineTest, LostWorkerAndFailedOperationEndTheGate) {
   Reach(GateState::TRAINING);
   EXPECT_THAT(FailReason(machine_.Step(WorkerGone{"died 5 times"})), HasSubstr("died 5 times"));

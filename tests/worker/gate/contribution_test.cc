@@ -161,6 +161,34 @@ TEST_F(ContributionTest, DamageOfTheEncodedBlobIsFoundBeforeItIsSent) {
             absl::StatusCode::kDataLoss);
 }
 
+// A statement in which one byte was changed can still be read; the coordinator would refuse it.
+TEST_F(ContributionTest, ADamagedStatementIsFormedAndSignedAgain) {
+  const std::vector<std::string> keys = {*PublicKeyOf(identity_.key_pem)};
+  auto before = FormContribution(Context(Encoding::kDeltaBf16), round_, result_);
+  ASSERT_TRUE(before.ok()) << before.status();
+  auto whole = ParseSignedStatement(before->signed_statement, "test");
+  ASSERT_TRUE(whole.ok());
+  std::vector<SignedStatement> damaged(3, *whole);
+  damaged[0].signatures[0].bytes[20] ^= 1;
+  damaged[1].payload.back() ^= 1;  // of the last number: it stays a contribution
+  damaged[2].signatures[0].key_id[5] ^= 1;
+  for (const SignedStatement& statement : damaged) {
+    const std::string text = PrintSignedStatement(statement);
+    ASSERT_TRUE(ParseSignedStatement(text, "test").ok());
+    ASSERT_TRUE(WriteFileDurably(folder_ / "statements/round-000004.signed.json", text).ok());
+    EXPECT_EQ(LoadContribution(Context(Encoding::kDeltaBf16), round_).status().code(),
+              absl::StatusCode::kDataLoss);
+    auto again = FormContribution(Context(Encoding::kDeltaBf16), round_, result_);
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(again->blob, before->blob);
+    auto signed_again = ParseSignedStatement(again->signed_statement, "test");
+    ASSERT_TRUE(signed_again.ok());
+    EXPECT_EQ(signed_again->payload, whole->payload);
+    EXPECT_TRUE(Verify(*signed_again, kContributionType, keys, 1).ok());
+    EXPECT_TRUE(LoadContribution(Context(Encoding::kDeltaBf16), round_).ok());
+  }
+}
+
 TEST_F(ContributionTest, OldOnesAreRemoved) {
   ASSERT_TRUE(FormContribution(Context(Encoding::kDeltaBf16), round_, result_).ok());
   ASSERT_TRUE(RemoveContributions(Context(Encoding::kDeltaBf16), 5).ok());

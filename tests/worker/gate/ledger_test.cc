@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <thread>
 
 #include "proto/durable_file.h"
 #include "tests/testing/temporary_folder.h"
@@ -103,6 +104,41 @@ TEST_F(LedgerTest, TornLastLineIsRemovedAndNoted) {
     EXPECT_THAT(note, HasSubstr("bytes of a line"));
     EXPECT_EQ(totals->entries, 4u);
   }
+}
+
+TEST_F(LedgerTest, TwoProgramsWriteOneChain) {
+  auto gate = Ledger::Open(path_), doctor = Ledger::Open(path_);
+  ASSERT_TRUE(gate.ok() && doctor.ok());
+  std::vector<std::thread> writers;
+  for (Ledger* ledger : {gate->get(), doctor->get()}) {
+    writers.emplace_back([ledger] {
+      for (int i = 0; i < 50; ++i)
+        ASSERT_TRUE(ledger->AppendSent("join", "demo", 0, "abc", "").ok());
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  auto totals = ReadLedger(path_);
+  ASSERT_TRUE(totals.ok()) << totals.status();
+  EXPECT_EQ(totals->entries, 104u);
+}
+
+// One that died in the middle of a line, or edited it, beside one that goes on.
+TEST_F(LedgerTest, WhatAnotherProgramLeftIsChecked) {
+  auto ledger = Ledger::Open(path_);
+  ASSERT_TRUE(ledger.ok());
+  std::ofstream(path_, std::ios::binary | std::ios::app) << "{\"version\":1,\"seq";
+  ASSERT_TRUE((*ledger)->AppendSent("join", "demo", 0, "abc", "").ok());
+  std::vector<std::string> types;
+  auto totals = ReadLedger(path_, [&](const LedgerEntry& e) { types.push_back(e.type); });
+  ASSERT_TRUE(totals.ok()) << totals.status();
+  ASSERT_EQ(types.size(), 6u);
+  EXPECT_EQ(types[4], "torn-line-removed");
+
+  std::ofstream(path_, std::ios::binary | std::ios::app) << "{\"version\":1}\n";
+  EXPECT_EQ((*ledger)->AppendSent("join", "demo", 0, "abc", "").code(),
+            absl::StatusCode::kDataLoss);
+  Write("");
+  EXPECT_THAT((*ledger)->AppendSent("join", "demo", 0, "abc", "").ToString(), HasSubstr("was cut"));
 }
 
 TEST_F(LedgerTest, NotesMayHoldAnyBytes) {

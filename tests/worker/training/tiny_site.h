@@ -106,6 +106,7 @@ inline RoundOrder TinyOrder(uint64_t round, uint32_t inner_steps, uint32_t round
   order.set_round(round);
   order.set_inner_steps(inner_steps);
   order.set_first_step(round * inner_steps);
+  order.set_first_sample_step(order.first_step());
   order.set_total_steps(uint64_t{round_count} * inner_steps);
   order.set_seed(7);
   order.set_site("site-a");

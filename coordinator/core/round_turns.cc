@@ -1,0 +1,52 @@
+// Rounds without a barrier: every contribution closes a round of its own, in the order in which
+// they came, and that order is the order of the rounds in the audit records. Those that come while
+// a consensus is computed wait in `carried`.
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/admission.h"
+#include "coordinator/core/inclusion.h"
+#include "coordinator/core/round_machine.h"
+
+namespace weft {
+
+void RoundMachine::TakeInTurn(const ContributionArrived& event) {
+  const StoredContribution& arrived = event.contribution;
+  for (const StoredContribution& c : state_.carried()) {
+    if (AnswerIfStored(arrived, c)) return;
+  }
+  for (const StoredContribution& c : state_.current().contributions()) {
+    if (AnswerIfStored(arrived, c)) return;
+  }
+  const bool all_done = state_.rounds_done() == manifest_.rounds().round_count();
+  if (all_done || state_.phase() == RoundEvent::HALTED) {
+    return RefuseCall(arrived.site(), Refusal::WRONG_ROUND,
+                      absl::StrCat("no more rounds are opened: ", state_.reason()));
+  }
+  const Refusal refusal = CheckLate(manifest_, state_, arrived.site(), event.round,
+                                    arrived.base_version(), arrived.base_digest());
+  if (IsRefused(refusal)) return RefuseCall(arrived.site(), refusal.code(), refusal.reason());
+  Store(arrived, event.round, event.signed_contribution);
+  CloseWithNext();
+}
+
+void RoundMachine::CloseWithNext() {
+  RoundRecord* round = state_.mutable_current();
+  while (state_.phase() == RoundEvent::OPEN && !state_.carried().empty()) {
+    *round->add_contributions() = state_.carried(0);
+    state_.mutable_carried()->erase(state_.carried().begin());
+    const Inclusion inclusion = DecideInclusion(manifest_, state_);
+    if (!inclusion.included.empty()) {
+      return Close(absl::StrCat("it is the turn of ", round->contributions(0).site()));
+    }
+    // It is left out, and the round waits for the next one.
+    round->clear_contributions();
+    for (const ExcludedContribution& e : inclusion.excluded) {
+      *round->add_excluded() = e;
+      Decide(Decision::CONTRIBUTION_EXCLUDED, e.reason(), e.contribution().site(),
+             e.contribution().digest());
+      NoteOutcome(*round, e.contribution(), e.reason());
+      effects_.push_back(Announce{});
+    }
+  }
+}
+
+}  // namespace weft
