@@ -6,12 +6,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/core/admission.h"
 #include "coordinator/core/round_view.h"
 #include "coordinator/server/outer_step.h"
 #include "coordinator/store/contribution_check.h"
 #include "coordinator/tools/named_digests.h"
-#include "proto/signed_statement.h"
+#include "model/parameters/fragment_range.h"
+#include "model/parameters/fragments.h"
+#include "proto/round_schedule.h"
 
 namespace weft::testing {
 namespace {
@@ -47,6 +48,22 @@ Membership MembershipOf(const FederationOptions& options) {
   return membership;
 }
 
+// Of each fragment; of the whole vector, where it is not cut.
+absl::StatusOr<std::vector<ConsensusVersion>> InitialVersions(const FederationOptions& options,
+                                                              const BlobDirectory& vectors) {
+  const uint32_t count = FragmentCount(options.manifest.consensus());
+  const absl::StatusOr<std::vector<Digest>> digests =
+      WriteFragments(vectors, options.layout.digest(), options.initial.span(), count);
+  if (!digests.ok()) return digests.status();
+  std::vector<ConsensusVersion> versions(count);
+  for (uint32_t f = 0; f < count; ++f) {
+    const uint64_t elements = RangeOfFragment(options.layout.element_count(), count, f).size;
+    versions[f].set_digest(ToBytes((*digests)[f]));
+    versions[f].set_bytes(EncodedBytes(Encoding::kParametersFp32, elements));
+  }
+  return versions;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<InProcessCoordinator>> InProcessCoordinator::Create(
@@ -55,35 +72,42 @@ absl::StatusOr<std::unique_ptr<InProcessCoordinator>> InProcessCoordinator::Crea
   if (!vectors.ok()) return vectors.status();
   absl::StatusOr<BlobDirectory> contributions = BlobDirectory::Open(folder + "/contributions");
   if (!contributions.ok()) return contributions.status();
-  const VectorHeader header{.element_count = options.layout.element_count(),
-                            .layout = options.layout.digest()};
-  absl::StatusOr<Digest> initial = WriteVector(*vectors, header, options.initial.span(), {});
+  const Encodings& encodings = options.manifest.encodings();
+  const auto up = FormatFromName(encodings.up(), encodings.topk_density());
+  if (!up.ok()) return up.status();
+  const auto down = FormatFromName(encodings.down(), encodings.topk_density());
+  if (!down.ok()) return down.status();
+  const auto initial = InitialVersions(options, *vectors);
   if (!initial.ok()) return initial.status();
-  ConsensusVersion consensus;
-  consensus.set_digest(ToBytes(*initial));
-  consensus.set_bytes(EncodedBytes(header.encoding, header.element_count));
+  const RoundState state =
+      initial->size() == 1
+          ? RoundMachine::InitialState(options.manifest, MembershipOf(options), initial->front())
+          : RoundMachine::InitialState(options.manifest, MembershipOf(options), {}, *initial);
   std::unique_ptr<InProcessCoordinator> coordinator(new InProcessCoordinator(
-      options, scheduler,
-      RoundMachine::InitialState(options.manifest, MembershipOf(options), consensus),
-      *std::move(vectors), *std::move(contributions)));
-  auto aggregator = MakeAggregator(options.manifest.consensus().combine());
-  if (!aggregator.ok()) return aggregator.status();
-  coordinator->aggregator_ = *std::move(aggregator);
-  auto update = MakeOuterUpdate(options.manifest.consensus().outer());
-  if (!update.ok()) return update.status();
-  coordinator->update_ = *std::move(update);
+      options, scheduler, *up, *down, state, *std::move(vectors), *std::move(contributions)));
   coordinator->Handle(CoordinatorStarted{kStartUnixMs});
   return coordinator;
 }
 
 InProcessCoordinator::InProcessCoordinator(const FederationOptions& options,
-                                           simulation::Scheduler* scheduler, RoundState initial,
+                                           simulation::Scheduler* scheduler, VectorFormat up,
+                                           VectorFormat down, RoundState initial,
                                            BlobDirectory vectors, BlobDirectory contributions)
     : options_(options),
       scheduler_(scheduler),
+      up_(up),
+      down_(down),
       machine_(options.manifest, std::move(initial)),
       vectors_(std::move(vectors)),
-      contributions_(std::move(contributions)) {}
+      contributions_(std::move(contributions)) {
+  shape_.layout = options.layout.digest();
+  shape_.encoding = options.manifest.encodings().up();
+  const uint32_t count = FragmentCount(options.manifest.consensus());
+  for (uint32_t f = 0; f < count; ++f) {
+    const uint64_t elements = RangeOfFragment(options.layout.element_count(), count, f).size;
+    shape_.blob_bytes.push_back(EncodedBytes(up_, elements));
+  }
+}
 
 void InProcessCoordinator::Fail(absl::Status status) {
   if (failure_.ok()) failure_ = std::move(status);
@@ -142,18 +166,14 @@ void InProcessCoordinator::Announce() {
 }
 
 void InProcessCoordinator::ComputeStep(const RunOuterStep& step) {
-  OuterStepOptions options;
-  options.aggregator = aggregator_.get();
-  options.update = update_.get();
-  options.vectors = &vectors_;
-  options.contributions = &contributions_;
-  const absl::StatusOr<Encoding> down = EncodingFromName(options_.manifest.encodings().down());
-  if (!down.ok()) return Fail(down.status());
-  options.down = *down;
-  const absl::StatusOr<ConsensusVersion> next = ComputeOuterStep(options, step.base, step.record);
+  const OuterStepOptions options{.scheme = options_.manifest.consensus(),
+                                 .down = down_,
+                                 .vectors = &vectors_,
+                                 .contributions = &contributions_};
+  const absl::StatusOr<OuterStepResult> result = ComputeOuterStep(options, step.base, step.record);
   step_runs_ = false;
-  if (!next.ok()) return Fail(next.status());
-  Handle(OuterStepDone{step.record.round(), *next});
+  if (!result.ok()) return Fail(result.status());
+  Handle(OuterStepDone{step.record.round(), result->next, result->cosines, result->step_norm});
   if (!options_.on_round) return;
   const absl::StatusOr<ParameterVector> z = Consensus();
   if (!z.ok()) return Fail(z.status());
@@ -171,9 +191,21 @@ void InProcessCoordinator::RemoveUnneededBlobs() {
 }
 
 absl::StatusOr<ParameterVector> InProcessCoordinator::Consensus() const {
-  const absl::StatusOr<Digest> digest = DigestFromBytes(machine_.state().consensus().digest());
-  if (!digest.ok()) return digest.status();
-  return ReadParameters(vectors_.PathOf(*digest), options_.layout.digest());
+  const RoundState& state = machine_.state();
+  std::vector<std::string> parts;
+  for (const ConsensusVersion& part : state.fragments()) parts.push_back(part.digest());
+  if (parts.empty()) parts.push_back(state.consensus().digest());
+  ParameterVector z(options_.layout.element_count());
+  for (uint32_t f = 0; f < parts.size(); ++f) {
+    const absl::StatusOr<Digest> digest = DigestFromBytes(parts[f]);
+    if (!digest.ok()) return digest.status();
+    absl::StatusOr<VectorReader> reader = VectorReader::Open(vectors_.PathOf(*digest));
+    if (!reader.ok()) return reader.status();
+    const FragmentRange range = RangeOfFragment(z.size(), parts.size(), f);
+    absl::Status read = reader->Read(0, {}, z.span().subspan(range.begin, range.size));
+    if (!read.ok()) return read;
+  }
+  return z;
 }
 
 JoinReply InProcessCoordinator::Join(const std::string& site) {
@@ -191,41 +223,32 @@ void InProcessCoordinator::OpenWatch(const std::string& site,
   Handle(SiteResumed{site, session});
 }
 
-absl::StatusOr<PushReply> InProcessCoordinator::Push(const std::string& site,
-                                                     const std::string& signed_contribution,
+absl::StatusOr<PushReply> InProcessCoordinator::Push(const Contribution& contribution,
                                                      const std::string& blob_path) {
-  const absl::StatusOr<SignedStatement> statement =
-      ParseSignedStatement(signed_contribution, "a contribution");
-  if (!statement.ok()) return statement.status();
-  Contribution contribution;
-  if (!contribution.ParseFromString(statement->payload)) {
-    return absl::DataLossError("the signed payload is not a Contribution");
+  const std::string& site = contribution.site();
+  Refusal refusal = CheckContext(options_.manifest, machine_.state(), contribution.context());
+  if (!IsRefused(refusal)) {
+    refusal = CheckContribution(options_.manifest, machine_.state(), shape_, site, contribution);
   }
-  const absl::StatusOr<Encoding> up = EncodingFromName(options_.manifest.encodings().up());
-  if (!up.ok()) return up.status();
-  const ContributionShape shape{.layout = options_.layout.digest(),
-                                .encoding = options_.manifest.encodings().up(),
-                                .blob_bytes = EncodedBytes(*up, options_.layout.element_count())};
-  const Refusal refusal =
-      CheckContribution(options_.manifest, machine_.state(), shape, site, contribution);
   if (IsRefused(refusal)) {
     Handle(CallRefused{site, refusal});
     return Refused(refusal);
   }
-  return CheckAndStore(site, contribution, signed_contribution, blob_path);
+  return CheckAndStore(contribution, blob_path);
 }
 
-absl::StatusOr<PushReply> InProcessCoordinator::CheckAndStore(
-    const std::string& site, const Contribution& contribution,
-    const std::string& signed_contribution, const std::string& blob_path) {
+absl::StatusOr<PushReply> InProcessCoordinator::CheckAndStore(const Contribution& contribution,
+                                                              const std::string& blob_path) {
+  const std::string& site = contribution.site();
   const absl::StatusOr<Digest> base = DigestFromBytes(contribution.base_digest());
   if (!base.ok()) return base.status();
   const absl::StatusOr<Digest> blob = DigestFromBytes(contribution.blob_digest());
   if (!blob.ok()) return blob.status();
-  VectorHeader expected{.encoding = *EncodingFromName(contribution.encoding()),
-                        .element_count = options_.layout.element_count(),
-                        .layout = options_.layout.digest()};
-  if (IsDelta(expected.encoding)) expected.base = *base;
+  VectorHeader expected = FragmentHeader(options_.layout.digest(), options_.layout.element_count(),
+                                         FragmentCount(options_.manifest.consensus()),
+                                         contribution.context().fragment());
+  expected.encoding = up_;
+  if (IsDelta(up_)) expected.base = *base;
   const absl::StatusOr<ContributionCheck> check = CheckContributionVector(
       blob_path, expected, vectors_.PathOf(*base), options_.manifest.rounds().update_norm_max());
   if (!check.ok()) return check.status();
@@ -248,8 +271,11 @@ absl::StatusOr<PushReply> InProcessCoordinator::CheckAndStore(
   stored.set_token_count(contribution.token_count());
   stored.set_base_version(contribution.context().base_version());
   stored.set_base_digest(contribution.base_digest());
+  stored.set_validation_before(contribution.validation_before());
+  stored.set_validation_after(contribution.validation_after());
+  stored.set_primal_residual(contribution.primal_residual());
   const std::vector<Effect> effects =
-      Handle(ContributionArrived{contribution.round(), stored, signed_contribution});
+      Handle(ContributionArrived{contribution.round(), stored, contribution.SerializeAsString()});
   PushReply reply = ReplyOf<PushReply>(effects);
   for (const Effect& effect : effects) {
     if (const auto* accept = std::get_if<Accept>(&effect)) {

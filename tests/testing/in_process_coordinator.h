@@ -1,6 +1,6 @@
 // The coordinator of an in-process federation: the round machine, with a driver that does what
 // coordinator/server/round_driver.cc and contribution_intake.cc do, in the same order, without a
-// store, a network and signatures' checks. See in_process_federation.h. Belongs to one thread.
+// store, a network and signatures. See in_process_federation.h. Belongs to one thread.
 #ifndef WEFT_TESTS_TESTING_IN_PROCESS_COORDINATOR_H_
 #define WEFT_TESTS_TESTING_IN_PROCESS_COORDINATOR_H_
 
@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "coordinator/core/aggregator.h"
-#include "coordinator/core/outer_optimizer.h"
+#include "coordinator/core/admission.h"
 #include "coordinator/core/round_machine.h"
 #include "model/parameters/parameter_codec.h"
 #include "proto/blob_directory.h"
@@ -35,8 +34,7 @@ class InProcessCoordinator {
   JoinReply Join(const std::string& site);
   void OpenWatch(const std::string& site, std::function<void(const RoundEvent&)> announce);
   // `blob_path`: of the encoded vector, in a folder on the same file system.
-  absl::StatusOr<PushReply> Push(const std::string& site, const std::string& signed_contribution,
-                                 const std::string& blob_path);
+  absl::StatusOr<PushReply> Push(const Contribution& contribution, const std::string& blob_path);
   ReportReply Report(const std::string& site, const RoundReport& report);
   LeaveReply Leave(const std::string& site, const std::string& reason);
   const BlobDirectory& vectors() const { return vectors_; }
@@ -55,7 +53,8 @@ class InProcessCoordinator {
   };
 
   InProcessCoordinator(const FederationOptions& options, simulation::Scheduler* scheduler,
-                       RoundState initial, BlobDirectory vectors, BlobDirectory contributions);
+                       VectorFormat up, VectorFormat down, RoundState initial,
+                       BlobDirectory vectors, BlobDirectory contributions);
 
   std::vector<Effect> Handle(const Event& event);
   void Perform(const Effect& effect);
@@ -63,18 +62,17 @@ class InProcessCoordinator {
   void ComputeStep(const RunOuterStep& step);
   void RemoveUnneededBlobs();
   void WakeAtDeadline();
-  absl::StatusOr<PushReply> CheckAndStore(const std::string& site, const Contribution& contribution,
-                                          const std::string& signed_contribution,
+  absl::StatusOr<PushReply> CheckAndStore(const Contribution& contribution,
                                           const std::string& blob_path);
   void Fail(absl::Status status);
 
   const FederationOptions& options_;
   simulation::Scheduler* const scheduler_;
+  const VectorFormat up_, down_;
+  ContributionShape shape_;
   RoundMachine machine_;
   const BlobDirectory vectors_;
   const BlobDirectory contributions_;
-  std::unique_ptr<Aggregator> aggregator_;
-  std::unique_ptr<OuterUpdate> update_;
   std::map<std::string, Watcher> watchers_;
   std::vector<RoundRecord> rounds_;
   bool announcing_ = false;

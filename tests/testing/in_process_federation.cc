@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "tests/testing/in_process_coordinator.h"
 #include "tests/testing/in_process_site.h"
 
@@ -55,24 +54,13 @@ absl::Status CheckOptions(const FederationOptions& options) {
   return absl::OkStatus();
 }
 
-// Keys and certificates, for the signatures of contributions.
-absl::StatusOr<std::vector<Identity>> MakeIdentities(const FederationOptions& options,
-                                                     const std::string& folder) {
-  const std::string authority = folder + "/authority";
-  absl::Status status = MakeAuthority(authority, "federation", absl::Hours(24 * 30));
-  std::vector<Identity> identities;
-  for (const FederationSite& site : options.sites) {
-    const std::string kit = absl::StrCat(folder, "/kit-", site.name);
-    if (status.ok()) status = MakeRequest(kit, site.name);
-    if (status.ok()) {
-      status = IssueCertificate(authority, kit + "/request.pem", kit, {}, absl::Hours(24 * 29));
-    }
-    if (!status.ok()) return status;
-    absl::StatusOr<Identity> identity = LoadIdentity(kit);
-    if (!identity.ok()) return identity.status();
-    identities.push_back(*std::move(identity));
-  }
-  return identities;
+// Of the initial vector as parameters_fp32, which every site knows from its manifest.
+absl::StatusOr<Digest> InitialDigest(const FederationOptions& options, const std::string& folder) {
+  const absl::StatusOr<BlobDirectory> blobs = BlobDirectory::Open(folder);
+  if (!blobs.ok()) return blobs.status();
+  const VectorHeader header{.element_count = options.layout.element_count(),
+                            .layout = options.layout.digest()};
+  return WriteVector(*blobs, header, options.initial.span(), {});
 }
 
 class Federation {
@@ -107,17 +95,16 @@ class Federation {
   absl::Status Create() {
     if (absl::Status status = CheckOptions(options_); !status.ok()) return status;
     if (folder_.path().empty()) return absl::InternalError("no temporary folder can be made");
+    const absl::StatusOr<Digest> initial = InitialDigest(options_, folder_.path() + "/initial");
+    if (!initial.ok()) return initial.status();
+    options_.manifest.set_initial_consensus(ToHex(*initial));
     auto coordinator =
         InProcessCoordinator::Create(options_, folder_.path() + "/coordinator", &scheduler_);
     if (!coordinator.ok()) return coordinator.status();
     coordinator_ = *std::move(coordinator);
-    absl::StatusOr<std::vector<Identity>> identities =
-        MakeIdentities(options_, folder_.path() + "/identities");
-    if (!identities.ok()) return identities.status();
     const SiteSurroundings shared{&options_, coordinator_.get(), &scheduler_, &threads_};
     for (size_t k = 0; k < options_.sites.size(); ++k) {
-      auto site = InProcessSite::Create(shared, k, options_.sites[k].solver.get(),
-                                        std::move((*identities)[k]),
+      auto site = InProcessSite::Create(shared, k,
                                         absl::StrCat(folder_.path(), "/", options_.sites[k].name));
       if (!site.ok()) return site.status();
       sites_.push_back(*std::move(site));

@@ -1,9 +1,10 @@
 // A whole federation in one process, made of the production parts: the coordinator's round machine
 // with its effects performed (admission, the outer step over folders of blobs), and for each site
 // the site machine with its effects performed (bases by their encoded change, contributions as the
-// gate forms and signs them). What is left out: processes, TLS, chunks, RocksDB, crashes.
+// gate forms them, with its residuals and duals). What is left out: processes, TLS, signatures,
+// chunks, RocksDB, crashes.
 //
-//   FederationOptions options{.manifest = manifest, .layout = layout, .initial = z};
+//   FederationOptions options{.manifest = manifest, .layout = layout, .initial = std::move(z)};
 //   options.sites.push_back({.name = "alba", .solver = std::make_unique<TrainerSolver>(...)});
 //   absl::StatusOr<FederationResult> result = RunFederation(std::move(options));
 //
@@ -34,7 +35,7 @@ struct FederationSite {
 };
 
 struct FederationOptions {
-  // Its model and tokenizer matter to the solvers alone.
+  // Its model and tokenizer matter to the solvers alone; its initial_consensus is set here.
   RunManifest manifest;
   ParameterLayout layout;
   ParameterVector initial;

@@ -53,7 +53,7 @@ TEST_F(InProcessFederationTest, OneSiteIsPlainLocalTrainingBitForBit) {
   std::unique_ptr<Trainer> plain = TinyTrainer(shards_);
   RoundOrder order = TinyOrder(0, 20, 1);
   order.set_site("alba");
-  ASSERT_TRUE(plain->Round(order, TinyVector()).ok());
+  ASSERT_TRUE(plain->Round(order, {.base = TinyVector()}).ok());
   EXPECT_EQ(Bits(result.consensus.span()), Bits(plain->vector()));
   EXPECT_EQ(result.sites[0].inner_steps, 20u);
   EXPECT_EQ(result.sites[0].token_count, 20u * 4 * 16);

@@ -1,19 +1,28 @@
 #include "tests/testing/in_process_site.h"
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
+#include <filesystem>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "proto/durable_file.h"
-#include "proto/round_schedule.h"
 
 namespace weft::testing {
 namespace {
 
 std::string Words(const absl::Status& status) { return std::string(status.message()); }
+
+std::string HexOrNone(const std::optional<Digest>& digest) {
+  return digest ? ToHex(*digest) : std::string();
+}
+std::optional<Digest> DigestOrNone(const std::string& hex) {
+  const absl::StatusOr<Digest> digest = DigestFromHex(hex);
+  return digest.ok() ? std::optional(*digest) : std::nullopt;
+}
 
 GateState FirstState(const FederationOptions& options, size_t number) {
   GateState state;
@@ -23,34 +32,37 @@ GateState FirstState(const FederationOptions& options, size_t number) {
   return state;
 }
 
+// Removes all but those.
+absl::Status Keep(const BlobDirectory& blobs, const std::vector<std::string>& keep) {
+  for (const Digest& digest : blobs.List()) {
+    if (std::find(keep.begin(), keep.end(), ToHex(digest)) != keep.end()) continue;
+    if (absl::Status status = blobs.Remove(digest); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<InProcessSite>> InProcessSite::Create(const SiteSurroundings& shared,
                                                                      size_t number,
-                                                                     LocalSolver* solver,
-                                                                     Identity identity,
                                                                      const std::string& folder) {
   absl::StatusOr<BlobDirectory> site_blobs = BlobDirectory::Open(folder + "/blobs");
   if (!site_blobs.ok()) return site_blobs.status();
   absl::StatusOr<BlobDirectory> own_blobs = BlobDirectory::Open(folder + "/own");
   if (!own_blobs.ok()) return own_blobs.status();
-  if (absl::Status status = MakeDirectories(folder + "/statements"); !status.ok()) return status;
   return std::unique_ptr<InProcessSite>(
-      new InProcessSite(shared, number, solver, std::move(identity), folder, *std::move(site_blobs),
-                        *std::move(own_blobs)));
+      new InProcessSite(shared, number, *std::move(site_blobs), *std::move(own_blobs)));
 }
 
-InProcessSite::InProcessSite(const SiteSurroundings& shared, size_t number, LocalSolver* solver,
-                             Identity identity, std::string folder, BlobDirectory site_blobs,
-                             BlobDirectory own_blobs)
+InProcessSite::InProcessSite(const SiteSurroundings& shared, size_t number,
+                             BlobDirectory site_blobs, BlobDirectory own_blobs)
     : shared_(shared),
       number_(number),
-      solver_(solver),
-      identity_(std::move(identity)),
-      folder_(std::move(folder)),
+      solver_(shared.options->sites[number].solver.get()),
       site_blobs_(std::move(site_blobs)),
       own_blobs_(std::move(own_blobs)),
-      machine_(FirstState(*shared.options, number), site::SiteLimits{}) {
+      machine_(FirstState(*shared.options, number), site::SiteLimits{},
+               site::SchemeOf(shared.options->manifest)) {
   totals_.name = shared.options->sites[number].name;
 }
 
@@ -61,6 +73,10 @@ InProcessSite::~InProcessSite() {
 void InProcessSite::Fail(absl::Status status) {
   if (!failure_.ok()) return;
   failure_ = absl::Status(status.code(), absl::StrCat(totals_.name, ": ", status.message()));
+}
+
+SiteVectors InProcessSite::Vectors() const {
+  return {&site_blobs_, &own_blobs_, shared_.options->layout.digest()};
 }
 
 void InProcessSite::Start() { Feed(site::Started{}); }
@@ -87,175 +103,149 @@ InProcessSite::Came InProcessSite::Do(const site::JoinRun&) {
   return site::Joined{reply.context(), reply.now()};
 }
 
-absl::Status InProcessSite::CopyBase(const Digest& digest) {
+// new = base + delta, as base_fetch.cc does it.
+absl::Status InProcessSite::ApplyDelta(const Wanted& wanted) {
+  const absl::StatusOr<Digest> delta = DigestFromBytes(wanted.delta_digest);
+  if (!delta.ok()) return delta.status();
+  const absl::StatusOr<Digest> base = DigestFromBytes(wanted.delta_base_digest);
+  if (!base.ok()) return base.status();
+  absl::StatusOr<VectorReader> held = VectorReader::Open(site_blobs_.PathOf(*base));
+  if (!held.ok()) return held.status();
+  absl::StatusOr<VectorReader> change =
+      VectorReader::Open(shared_.coordinator->vectors().PathOf(*delta));
+  if (!change.ok()) return change.status();
+  std::vector<float> z(held->header().element_count);
+  absl::Status status = held->Read(0, {}, absl::MakeSpan(z));
+  if (status.ok()) status = change->Read(0, z, absl::MakeSpan(z));
+  if (!status.ok()) return status;
+  totals_.bytes_down += wanted.delta_bytes;
+  const absl::StatusOr<Digest> written = WriteVector(site_blobs_, held->header(), z, {});
+  if (!written.ok()) return written.status();
+  if (ToBytes(*written) == wanted.digest) return absl::OkStatus();
+  return absl::DataLossError("the consensus by its change is not the consensus");
+}
+
+absl::Status InProcessSite::Fetch(const Wanted& wanted, bool delta) {
+  const absl::StatusOr<Digest> digest = DigestFromBytes(wanted.digest);
+  if (!digest.ok()) return digest.status();
+  if (site_blobs_.Has(*digest)) return absl::OkStatus();
+  const std::optional<Digest> base = DigestOrNone(absl::BytesToHexString(wanted.delta_base_digest));
+  if (delta && !wanted.delta_digest.empty() && base && site_blobs_.Has(*base)) {
+    return ApplyDelta(wanted);
+  }
   absl::StatusOr<std::string> blob =
-      ReadWholeFile(shared_.coordinator->vectors().PathOf(digest), uint64_t{1} << 33);
+      ReadWholeFile(shared_.coordinator->vectors().PathOf(*digest), uint64_t{1} << 33);
   if (!blob.ok()) return blob.status();
   // The initial consensus is part of every run, whatever its encodings: it is not counted.
   if (!machine_.state().held_digest().empty()) totals_.bytes_down += blob->size();
-  absl::StatusOr<Digest> written = site_blobs_.Put(*blob);
-  if (!written.ok()) return written.status();
-  if (*written != digest) return absl::DataLossError("the base is not what it was called");
-  return absl::OkStatus();
-}
-
-// new = base + delta, as base_fetch.cc does it.
-absl::Status InProcessSite::ApplyDelta(const RoundEvent& round) {
-  const absl::StatusOr<Digest> delta = DigestFromBytes(round.delta_digest());
-  if (!delta.ok()) return delta.status();
-  const absl::StatusOr<Digest> held = DigestFromBytes(round.delta_base_digest());
-  if (!held.ok()) return held.status();
-  const Digest layout = shared_.options->layout.digest();
-  absl::StatusOr<ParameterVector> z = ReadParameters(site_blobs_.PathOf(*held), layout);
-  if (!z.ok()) return z.status();
-  absl::StatusOr<VectorReader> reader =
-      VectorReader::Open(shared_.coordinator->vectors().PathOf(*delta));
-  if (!reader.ok()) return reader.status();
-  totals_.bytes_down += round.delta_bytes();
-  if (absl::Status status = reader->Read(0, z->span(), z->span()); !status.ok()) return status;
-  const VectorHeader header{.element_count = z->size(), .layout = layout};
-  const absl::StatusOr<Digest> written = WriteVector(site_blobs_, header, z->span(), {});
-  if (!written.ok()) return written.status();
-  if (ToBytes(*written) != round.base_digest()) {
-    return absl::DataLossError("the consensus by its change is not the consensus");
-  }
-  return absl::OkStatus();
+  return site_blobs_.Put(*blob).status();
 }
 
 InProcessSite::Came InProcessSite::Do(const site::FetchBase& effect) {
-  const absl::StatusOr<Digest> digest = DigestFromBytes(effect.round.base_digest());
-  absl::Status status = digest.status();
-  if (digest.ok() && !site_blobs_.Has(*digest)) {
-    status = effect.delta ? ApplyDelta(effect.round) : CopyBase(*digest);
+  const RoundEvent& round = effect.round;
+  std::vector<Wanted> all;
+  for (const FragmentVersion& part : round.fragments()) {
+    all.push_back({part.digest(), part.delta_digest(), part.delta_base_digest(), part.bytes(),
+                   part.delta_bytes()});
   }
-  if (!status.ok()) return site::OperationFailed{site::Operation::kPull, Words(status)};
-  return site::BaseFetched{ToHex(*digest)};
-}
-
-RoundOrder InProcessSite::OrderOf(const RoundEvent& round) const {
-  const RunManifest& manifest = shared_.options->manifest;
-  RoundOrder order;
-  order.set_protocol_version(manifest.protocol_version());
-  order.set_run_id(manifest.run_id());
-  order.set_coordinator_epoch(round.context().coordinator_epoch());
-  order.set_round(site::WorkOf(round));
-  order.set_base_version(round.context().base_version());
-  order.set_fragment(round.context().fragment());
-  order.set_base_digest(absl::BytesToHexString(round.base_digest()));
-  order.set_inner_steps(round.inner_steps());
-  order.set_first_step(round.first_step());
-  order.set_seed(manifest.seed());
-  order.set_site(totals_.name);
-  *order.mutable_model() = manifest.model();
-  *order.mutable_training() = manifest.training();
-  *order.mutable_consensus() = manifest.consensus();
-  order.set_tokenizer_sha256(manifest.tokenizer_sha256());
-  order.set_total_steps(TotalSteps(manifest));
-  return order;
-}
-
-InProcessSite::Came InProcessSite::Do(const site::WriteOrder& effect) {
-  // In a turn of its own: the effects that come with this one clean up what the solver would use.
-  shared_.scheduler->After(0, [this, round = effect.round] { BeginOrder(round); });
-  return std::nullopt;
-}
-
-// How long the order takes is known as it begins, so the steps that a cut leaves are known as well.
-void InProcessSite::BeginOrder(const RoundEvent& round) {
-  RoundOrder order = OrderOf(round);
-  const uint64_t ticket = ++ticket_;
-  if (work_.valid()) work_.wait();
-  work_ = {};
-  double seconds =
-      shared_.options->seconds ? shared_.options->seconds(number_, order) : order.inner_steps();
-  if (!std::isfinite(seconds)) return;
-  const int64_t now_ms = shared_.scheduler->now_ms();
-  const int64_t cut_ms = round.cut_unix_ms() - kStartUnixMs;
-  if (round.cut_unix_ms() > 0 && now_ms + 1000 * seconds > static_cast<double>(cut_ms)) {
-    const double step_ms = 1000 * seconds / order.inner_steps();
-    const auto done = static_cast<uint32_t>(std::max(0.0, (cut_ms - now_ms) / step_ms));
-    order.set_steps_enough(std::clamp(done, round.inner_steps_min(), order.inner_steps()));
-    seconds = order.steps_enough() * step_ms / 1000;
+  if (all.empty()) {
+    all.push_back({round.base_digest(), round.delta_digest(), round.delta_base_digest(),
+                   round.base_bytes(), round.delta_bytes()});
   }
-  work_ = shared_.threads->Do([this, order] { return DoOrder(order); });
-  shared_.scheduler->After(static_cast<int64_t>(std::ceil(1000 * seconds)),
-                           [this, order, ticket] { FinishOrder(order, ticket); });
+  for (const Wanted& wanted : all) {
+    const absl::Status status = Fetch(wanted, effect.delta);
+    if (!status.ok()) return site::OperationFailed{site::Operation::kPull, Words(status)};
+  }
+  return site::BaseFetched{absl::BytesToHexString(round.base_digest()), ""};
 }
 
-absl::StatusOr<OrderVectors> InProcessSite::ReadVectors(const RoundOrder& order) const {
-  const absl::StatusOr<Digest> digest = DigestFromHex(order.base_digest());
-  if (!digest.ok()) return digest.status();
-  absl::StatusOr<ParameterVector> base =
-      ReadParameters(site_blobs_.PathOf(*digest), shared_.options->layout.digest());
-  if (!base.ok()) return base.status();
-  OrderVectors vectors;
-  vectors.base = *std::move(base);
-  return vectors;
+// The initial consensus, until a contribution has counted: the coordinator's sum starts from it.
+std::string InProcessSite::SentOrInitial() const {
+  const std::string& sent = machine_.state().sent_digest();
+  return sent.empty() ? manifest().initial_consensus() : sent;
 }
 
-absl::StatusOr<InProcessSite::Done> InProcessSite::DoOrder(const RoundOrder& order) {
-  absl::StatusOr<OrderVectors> vectors = ReadVectors(order);
-  if (!vectors.ok()) return vectors.status();
-  absl::StatusOr<Solution> solution = solver_->Solve(order, *std::move(vectors));
-  if (!solution.ok()) return solution.status();
-  const VectorHeader header{.element_count = solution->vector.size(),
+absl::Status InProcessSite::HoldSent() {
+  const std::optional<Digest> sent = DigestOrNone(SentOrInitial());
+  if (sent && own_blobs_.Has(*sent)) return absl::OkStatus();
+  if (!machine_.state().sent_digest().empty()) {
+    return absl::DataLossError("what the coordinator has of this site is gone");
+  }
+  const VectorHeader header{.element_count = shared_.options->layout.element_count(),
                             .layout = shared_.options->layout.digest()};
-  const absl::StatusOr<Digest> written =
-      WriteVector(site_blobs_, header, solution->vector.span(), {});
-  if (!written.ok()) return written.status();
-  return Done{*std::move(solution), *written};
+  return WriteVector(own_blobs_, header, shared_.options->initial.span(), {}).status();
 }
 
-void InProcessSite::FinishOrder(const RoundOrder& order, uint64_t ticket) {
-  if (ticket != ticket_ || finished_) return;
-  absl::StatusOr<Done> done = work_.get();
-  if (!done.ok()) return Fail(done.status());
-  RoundResult result;
-  result.set_protocol_version(order.protocol_version());
-  result.set_run_id(order.run_id());
-  result.set_round(order.round());
-  result.set_base_digest(order.base_digest());
-  result.set_vector_digest(ToHex(done->vector));
-  result.set_inner_steps(done->solution.inner_steps);
-  result.set_token_count(done->solution.token_count);
-  result.set_first_loss(done->solution.first_loss);
-  result.set_last_loss(done->solution.last_loss);
-  result.set_seconds_training(done->solution.seconds);
-  totals_.vector = std::move(done->solution.vector);
-  totals_.inner_steps += result.inner_steps();
-  totals_.token_count += result.token_count();
-  totals_.last_loss = result.last_loss();
-  Feed(site::ResultSeen{std::move(result)});
-}
-
-ContributionContext InProcessSite::Contributing() const {
-  const absl::StatusOr<Encoding> up = EncodingFromName(shared_.options->manifest.encodings().up());
-  return {&identity_,
-          context_,
-          up.value_or(Encoding::kParametersFp32),
-          shared_.options->layout.digest(),
-          &site_blobs_,
-          &own_blobs_,
-          folder_ + "/statements"};
+InProcessSite::Came InProcessSite::Do(const site::PrepareDual& effect) {
+  DualStep step{.dual = DigestOrNone(effect.dual),
+                .vector = DigestOrNone(effect.vector),
+                .base = *DigestFromBytes(effect.round.base_digest()),
+                .scale = effect.scale};
+  absl::Status status = HoldSent();
+  const auto keep = [&status](const absl::StatusOr<Digest>& made, std::optional<Digest>* place) {
+    status = made.status();
+    if (made.ok()) *place = *made;
+  };
+  if (status.ok() && (step.vector || (step.dual && step.scale != 1))) {
+    keep(StepDual(Vectors(), step), &step.dual);
+  }
+  std::optional<Digest> anchor;
+  if (status.ok() && step.dual) keep(WriteAnchor(Vectors(), step.base, *step.dual), &anchor);
+  if (!status.ok()) {
+    Fail(status);
+    return std::nullopt;
+  }
+  return site::DualReady{ToHex(step.base), HexOrNone(step.dual), HexOrNone(anchor)};
 }
 
 InProcessSite::Came InProcessSite::Do(const site::FormContribution& effect) {
-  absl::StatusOr<FormedContribution> formed =
-      FormContribution(Contributing(), effect.round, effect.result);
-  if (!formed.ok()) {
-    Fail(formed.status());
+  const ConsensusScheme& scheme = manifest().consensus();
+  const Encodings& encodings = manifest().encodings();
+  const VectorFormat up = *FormatFromName(encodings.up(), encodings.topk_density());
+  const ContributionParts parts{.encoding = up,
+                                .vector = *DigestFromHex(effect.result.vector_digest()),
+                                .base = *DigestFromBytes(effect.round.base_digest()),
+                                .residual = DigestOrNone(effect.residual),
+                                .residual_kept = ResidualKept(scheme, up.encoding),
+                                .with_dual = scheme.dual(),
+                                .dual = DigestOrNone(effect.dual),
+                                .sent = scheme.dual() ? *DigestFromHex(SentOrInitial()) : Digest{}};
+  const absl::StatusOr<EncodedContribution> encoded = EncodeContribution(Vectors(), parts);
+  if (!encoded.ok()) {
+    Fail(encoded.status());
     return std::nullopt;
   }
-  formed_ = *std::move(formed);
-  return site::ContributionFormed{ToHex(formed_.blob), formed_.blob_bytes};
+  std::error_code error;
+  const uint64_t bytes = std::filesystem::file_size(own_blobs_.PathOf(encoded->blob), error);
+  contribution_.Clear();
+  *contribution_.mutable_context() = context_;
+  contribution_.mutable_context()->set_base_version(effect.round.context().base_version());
+  contribution_.mutable_context()->set_fragment(effect.round.context().fragment());
+  contribution_.mutable_context()->set_fragment_count(effect.round.context().fragment_count());
+  contribution_.set_site(totals_.name);
+  contribution_.set_round(effect.round.round());
+  contribution_.set_base_digest(effect.round.base_digest());
+  contribution_.set_layout_digest(ToBytes(shared_.options->layout.digest()));
+  contribution_.set_encoding(encodings.up());
+  contribution_.set_blob_digest(ToBytes(encoded->blob));
+  contribution_.set_blob_bytes(bytes);
+  contribution_.set_inner_steps(effect.result.inner_steps());
+  contribution_.set_token_count(effect.result.token_count());
+  if (scheme.influence().validation_samples() > 0) {
+    contribution_.set_validation_before(effect.result.validation_before());
+    contribution_.set_validation_after(effect.result.validation_after());
+  }
+  contribution_.set_primal_residual(encoded->primal_residual);
+  return site::ContributionFormed{ToHex(encoded->blob), bytes, HexOrNone(encoded->residual),
+                                  HexOrNone(encoded->sent)};
 }
 
 InProcessSite::Came InProcessSite::Do(const site::PushContribution&) {
   const absl::StatusOr<PushReply> reply = shared_.coordinator->Push(
-      totals_.name, formed_.signed_statement, own_blobs_.PathOf(formed_.blob));
+      contribution_, own_blobs_.PathOf(*DigestFromBytes(contribution_.blob_digest())));
   if (!reply.ok()) return site::OperationFailed{site::Operation::kPush, Words(reply.status())};
   if (reply->has_refusal()) return site::Refused{site::Operation::kPush, reply->refusal()};
-  totals_.bytes_up += formed_.blob_bytes;
+  totals_.bytes_up += contribution_.blob_bytes();
   return site::ContributionStored{absl::BytesToHexString(reply->receipt_digest())};
 }
 
@@ -273,13 +263,11 @@ InProcessSite::Came InProcessSite::Do(const site::SendReport& effect) {
 }
 
 InProcessSite::Came InProcessSite::Do(const site::CleanUp& effect) {
-  for (const Digest& digest : site_blobs_.List()) {
-    const bool keep =
-        std::find(effect.keep.begin(), effect.keep.end(), ToHex(digest)) != effect.keep.end();
-    if (keep) continue;
-    if (absl::Status status = site_blobs_.Remove(digest); !status.ok()) Fail(status);
-  }
-  absl::Status status = RemoveContributions(Contributing(), effect.round);
+  std::vector<std::string> keep = effect.keep, own = effect.keep_own;
+  keep.push_back(machine_.state().anchor_digest());
+  if (manifest().consensus().dual()) own.push_back(SentOrInitial());
+  absl::Status status = Keep(site_blobs_, keep);
+  if (status.ok()) status = Keep(own_blobs_, own);
   if (!status.ok()) Fail(status);
   return std::nullopt;
 }

@@ -1,11 +1,5 @@
 #include "tests/testing/quadratic_solver.h"
 
-#include <algorithm>
-#include <utility>
-
-#include "proto/check.h"
-#include "worker/training/schedule.h"
-
 namespace weft::testing {
 
 std::vector<double> PooledOptimum(const std::vector<Quadratic>& problems) {
@@ -21,53 +15,34 @@ std::vector<double> PooledOptimum(const std::vector<Quadratic>& problems) {
   return optimum;
 }
 
-double QuadraticSolver::Loss(absl::Span<const float> w) const {
+double QuadraticSolver::Loss() const {
   double loss = 0;
-  for (size_t i = 0; i < w.size(); ++i) {
-    const double distance = w[i] - problem_.optimum[i];
+  for (size_t i = 0; i < w_.size(); ++i) {
+    const double distance = w_.data()[i] - problem_.optimum[i];
     loss += problem_.curvature[i] * distance * distance / 2;
   }
   return loss;
 }
 
-void QuadraticSolver::Mix(const RoundOrder& order, const ParameterVector& base) {
-  const double alpha = order.consensus().alpha();
-  if (w_.size() == 0) {
-    w_ = base.Clone();
-    return;
-  }
-  const bool previous = order.consensus().mix_with() == "previous";
-  const ParameterVector& z = previous ? previous_base_ : base;
-  if (alpha == 1) {
-    std::copy(z.span().begin(), z.span().end(), w_.data());
-    return;
-  }
+void QuadraticSolver::Step(double rate) {
+  const double pull = rate * mixer_.rho();
+  const float* z = mixer_.target();
   for (uint64_t i = 0; i < w_.size(); ++i) {
     const double w = w_.data()[i];
-    w_.data()[i] = static_cast<float>(w + alpha * (z.data()[i] - w));
+    const double u = w - rate * problem_.curvature[i] * (w - problem_.optimum[i]);
+    w_.data()[i] = static_cast<float>(z == nullptr ? u : (u + pull * z[i]) / (1 + pull));
   }
 }
 
-absl::StatusOr<Solution> QuadraticSolver::Solve(const RoundOrder& order, OrderVectors vectors) {
-  WEFT_CHECK(vectors.base.size() == problem_.optimum.size());
+absl::StatusOr<Solution> QuadraticSolver::Solve(const RoundOrder& order, Bases bases) {
   const uint32_t steps = order.steps_enough() > 0 ? order.steps_enough() : order.inner_steps();
-  const double rate = order.training().learning_rate();
-  const double rho =
-      order.rho() > 0 ? order.rho() : PullStrength(order.consensus(), order.inner_steps(), rate);
-  Mix(order, vectors.base);
-  Solution solution{.inner_steps = steps, .token_count = steps};
-  solution.first_loss = Loss(w_.span());
-  for (uint32_t step = 0; step < steps; ++step) {
-    for (uint64_t i = 0; i < w_.size(); ++i) {
-      const double w = w_.data()[i];
-      const double u = w - rate * problem_.curvature[i] * (w - problem_.optimum[i]);
-      w_.data()[i] =
-          static_cast<float>((u + rate * rho * vectors.base.data()[i]) / (1 + rate * rho));
-    }
+  mixer_.Begin(order, std::move(bases), 0, w_.span());
+  Solution solution{.inner_steps = steps, .token_count = steps, .first_loss = Loss()};
+  for (uint32_t step = 1; step <= steps; ++step) {
+    Step(order.training().learning_rate());
+    mixer_.TakeWhenDue(step, w_.span());
   }
-  solution.last_loss = Loss(w_.span());
-  solution.vector = w_.Clone();
-  previous_base_ = std::move(vectors.base);
+  solution.last_loss = Loss();
   return solution;
 }
 

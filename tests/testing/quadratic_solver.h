@@ -4,14 +4,15 @@
 //   f_k(w) = 1/2 sum_i a_ki (w_i - c_ki)^2          gradient  a_ki (w_i - c_ki)
 //   argmin sum_k p_k f_k = (sum_k p_k a_ki c_ki) / (sum_k p_k a_ki)      for each i
 //
-// The solver takes its orders as the trainer does: mixes, steps (plain SGD at training's learning
-// rate, constant), and pulls.
+// Takes its orders by the trainer's own rules (base_mixer.h); a step is plain gradient descent at
+// training's learning rate, which stays, and then the pull.
 #ifndef WEFT_TESTS_TESTING_QUADRATIC_SOLVER_H_
 #define WEFT_TESTS_TESTING_QUADRATIC_SOLVER_H_
 
-#include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "model/parameters/parameter_vector.h"
 #include "tests/testing/local_solver.h"
 
 namespace weft::testing {
@@ -26,17 +27,21 @@ std::vector<double> PooledOptimum(const std::vector<Quadratic>& problems);
 
 class QuadraticSolver final : public LocalSolver {
  public:
-  explicit QuadraticSolver(Quadratic problem) : problem_(std::move(problem)) {}
+  explicit QuadraticSolver(Quadratic problem)
+      : problem_(std::move(problem)),
+        w_(problem_.optimum.size()),
+        mixer_(problem_.optimum.size()) {}
 
-  absl::StatusOr<Solution> Solve(const RoundOrder& order, OrderVectors vectors) override;
-  double Loss(absl::Span<const float> w) const;
+  absl::StatusOr<Solution> Solve(const RoundOrder& order, Bases bases) override;
+  absl::Span<const float> vector() const override { return w_.span(); }
 
  private:
-  void Mix(const RoundOrder& order, const ParameterVector& base);
+  double Loss() const;
+  void Step(double rate);
 
   const Quadratic problem_;
-  ParameterVector w_;              // empty: no order came yet
-  ParameterVector previous_base_;  // of the order before
+  ParameterVector w_;
+  BaseMixer mixer_;
 };
 
 }  // namespace weft::testing

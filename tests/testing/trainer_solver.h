@@ -2,10 +2,10 @@
 #ifndef WEFT_TESTS_TESTING_TRAINER_SOLVER_H_
 #define WEFT_TESTS_TESTING_TRAINER_SOLVER_H_
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "model/transformer.h"
 #include "tests/testing/local_solver.h"
 #include "worker/training/trainer.h"
 
@@ -16,25 +16,27 @@ class TrainerSolver final : public LocalSolver {
   // A fresh trainer.
   explicit TrainerSolver(std::unique_ptr<Trainer> trainer) : trainer_(std::move(trainer)) {}
 
-  absl::StatusOr<Solution> Solve(const RoundOrder& order, OrderVectors vectors) override {
+  absl::StatusOr<Solution> Solve(const RoundOrder& order, Bases bases) override {
     // LibTorch counts its threads for each of ours: one, so that sites can train side by side.
     SetComputeThreads(1);
-    absl::Status begun = trainer_->BeginRound(order, std::move(vectors.base));
-    if (!begun.ok()) return begun;
+    absl::Status status = trainer_->BeginRound(order, std::move(bases));
+    if (!status.ok()) return status;
     while (!trainer_->round_done()) {
       if (order.steps_enough() > 0 && trainer_->steps_done() >= order.steps_enough()) break;
       if (absl::StatusOr<StepReport> step = trainer_->Step(); !step.ok()) return step.status();
     }
+    status = trainer_->EndRound();
+    if (!status.ok()) return status;
     const RoundStats stats = trainer_->stats();
-    Solution solution{.inner_steps = stats.inner_steps,
-                      .token_count = stats.token_count,
-                      .first_loss = stats.first_loss,
-                      .last_loss = stats.last_loss,
-                      .seconds = stats.seconds_training};
-    solution.vector = ParameterVector(trainer_->vector().size());
-    std::copy(trainer_->vector().begin(), trainer_->vector().end(), solution.vector.data());
-    return solution;
+    return Solution{.inner_steps = stats.inner_steps,
+                    .token_count = stats.token_count,
+                    .first_loss = stats.first_loss,
+                    .last_loss = stats.last_loss,
+                    .validation_before = stats.validation_before,
+                    .validation_after = stats.validation_after,
+                    .seconds = stats.seconds_training};
   }
+  absl::Span<const float> vector() const override { return trainer_->vector(); }
 
  private:
   std::unique_ptr<Trainer> trainer_;

@@ -88,7 +88,6 @@ absl::Status FillRounds(const Cell& cell, const Setting& setting, uint32_t sites
   rules->set_round_count(rounds);
   rules->set_inner_steps(cell.inner_steps);
   rules->set_quorum(IsAsynchronous(manifest->consensus()) ? 1 : sites);
-  rules->set_sites_to_start(sites);
   rules->set_round_seconds_max(kRoundSecondsMax);
   rules->set_publish_every(rounds);
   return absl::OkStatus();
@@ -133,7 +132,8 @@ absl::StatusOr<RunManifest> ManifestOf(const Cell& cell, const Setting& setting,
   if (!layout.ok()) return layout.status();
   manifest.set_layout_digest(ToHex(layout->digest()));
   manifest.set_initial_consensus(ToHex(Digest{}));  // the harness gives it
-  absl::Status status = ApplyPreset(cell.preset, manifest.mutable_consensus());
+  manifest.mutable_rounds()->set_sites_to_start(sites);  // presets count them
+  absl::Status status = ApplyPreset(cell.preset, &manifest);
   if (!status.ok()) return status;
   *manifest.mutable_training() = ComparisonTraining(setting, setting.steps);
   manifest.mutable_encodings()->set_up(cell.encoding);

@@ -142,9 +142,11 @@ absl::StatusOr<Trained> TrainAlone(const CellRun& run) {
       *order.mutable_training() = ComparisonTraining(run.setting, run.setting.steps);
       order.mutable_consensus()->set_alpha(1);
       testing::TrainerSolver solver(*std::move(trainer));
-      absl::StatusOr<testing::Solution> solution = solver.Solve(order, {run.initial.Clone()});
+      const auto solution = solver.Solve(order, {.base = run.initial.Clone()});
       if (!solution.ok()) return solution.status();
-      return std::move(solution->vector);
+      ParameterVector w(solver.vector().size());
+      std::copy(solver.vector().begin(), solver.vector().end(), w.data());
+      return w;
     }));
   }
   Trained trained;
