@@ -53,6 +53,8 @@ SiteMachine::Effects SiteMachine::TakeOutcome(const RoundEvent& now) {
   if (IsDecided()) {
     state_.set_outcome_awaited(false);
     if (outcome.included()) Count();
+    state_.clear_residual_next();
+    state_.clear_sent_next();
   }
   return {Note{OutcomeWords(outcome)}};
 }
@@ -80,10 +82,10 @@ void SiteMachine::Count() {
   state_.clear_sent_next();
 }
 
-// The next contribution is about to be formed, and nothing was heard of the one before. Stored late,
-// it may still be carried into the round that the next one is for: then it is taken to count, so
-// that what it carries of the residual is not sent again. (Should it be left out in the end, that
-// part is lost; nothing counts twice.) Too old for that, it was lost or never stored: left out.
+// The next contribution is about to be formed, and nothing was heard of the one before. Stored
+// late, it may still be carried into the round that the next one is for: then it is taken to count,
+// so that what it carries of the residual is not sent again. (Should it be left out in the end,
+// that part is lost; nothing counts twice.) Too old for that, it was lost: left out.
 void SiteMachine::SettleUndecided() {
   if (!state_.outcome_awaited()) return;
   state_.set_outcome_awaited(false);

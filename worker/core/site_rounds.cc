@@ -76,8 +76,8 @@ SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_a
   if (state_.stage() == GateState::WAITING) return Begin(now);
   if (scheme_.asynchronous && state_.stage() == GateState::DONE && state_.outcome_awaited()) {
     // It waits for its turn. An event that does not know of it may have been on its way when it was
-    // stored; but not the one of a reply to joining: that coordinator has lost it, and gets the same
-    // bytes again.
+    // stored; but not the one of a reply to joining: that coordinator has lost it, and gets the
+    // same bytes again.
     if (!drive_again || now.contribution_stored()) return {};
     state_.set_stage(GateState::FORMING);
     return Drive();

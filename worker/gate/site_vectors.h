@@ -53,10 +53,10 @@ struct EncodedContribution {
 };
 
 // How much of what an encoding has lost goes with the next contribution: e = kept (x + e - Q).
-// 1 where the site takes the new consensus whole. Where it takes only alpha of it, 1 - alpha of what
-// was lost is still in its own vector, and so in its next change: alpha (CONSENSUS.md,
-// "Encodings"). Where a site's vector does not move by what arrives (mix_with previous, elastic
-// exchange, ADMM) all of it still is: 0. And 0 for an encoding that loses nothing.
+// 1 where the site takes the new consensus whole. Where it takes only alpha of it, 1 - alpha of
+// what was lost is still in its own vector, and so in its next change: alpha. Where a site's vector
+// does not move by what arrives (mix_with previous, elastic exchange, ADMM) all of it still is: 0.
+// And 0 for an encoding that loses nothing.
 double ResidualKept(const ConsensusScheme& scheme, Encoding encoding);
 
 // Everything that it names is on disk, synced. NotFound, DataLoss or InvalidArgument where a vector

@@ -177,8 +177,8 @@ TEST_F(SiteVectorsTest, AnchorAndDualFollowTheirFormulas) {
 }
 
 // Boyd et al. 2011, section 7.1, with f_k(x) = c_k/2 (x - m_k)^2, whose x step has a closed form,
-// and sites absent at random: the consensus is the minimum of the sum, sum c_k m_k / sum c_k, though
-// every change travels as bf16.
+// and sites absent at random: the consensus is the minimum of the sum, sum c_k m_k / sum c_k,
+// though every change travels as bf16.
 TEST_F(SiteVectorsTest, AdmmOnQuadraticsFindsThePooledOptimum) {
   const double c[] = {1, 2, 5}, m[] = {-3, 1, 2}, rho = 2;
   const double optimum = (1 * -3 + 2 * 1 + 5 * 2) / 8.0;
