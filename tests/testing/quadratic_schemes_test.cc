@@ -137,5 +137,102 @@ TEST(QuadraticSchemesTest, ARoundGoesOnWithItsQuorumWhereASiteIsAway) {
   EXPECT_EQ(two.sites[1].rounds, 60u);
 }
 
+// A round is of one contribution, discounted by its staleness. Sites of one speed are all as stale
+// as each other, and single steps then lead to the optimum of all, as with a barrier.
+TEST(QuadraticSchemesTest, DelayedSingleStepsOfEquallyFastSitesReachThePooledOptimum) {
+  const std::vector<Quadratic> problems = UnevenProblems();
+  RunManifest manifest = QuadraticManifest(3, 600, 1, 0.1);
+  manifest.mutable_consensus()->set_preset("delayed");
+  manifest.mutable_consensus()->set_asynchrony("delayed");
+  manifest.mutable_consensus()->mutable_outer()->set_learning_rate(1.0 / 3);
+  manifest.mutable_rounds()->set_quorum(1);
+  manifest.mutable_rounds()->set_late("carry");
+  manifest.mutable_rounds()->set_late_staleness_max(16);
+  manifest.mutable_rounds()->set_late_discount(0.5);
+  const FederationResult result = MustRun(QuadraticFederation(problems, manifest));
+  // One site's step away from it: the consensus is never that of all three at once.
+  EXPECT_LT(Distance(result.consensus, PooledOptimum(problems)), 0.5);
+  for (const SiteTotals& site : result.sites) EXPECT_EQ(site.rounds, 200u) << site.name;
+}
+
+// Li et al. 2020 (FedNova: Wang et al. 2020, equation 10): who does more steps pulls the consensus
+// to its own optimum, unless changes are scaled to the same number of steps.
+TEST(QuadraticSchemesTest, NormalizedStepsTakeTheAdvantageFromTheFasterSite) {
+  const std::vector<Quadratic> problems = {{{1.0}, {4.0}}, {{1.0}, {-4.0}}};
+  const auto consensus = [&](bool normalize) {
+    RunManifest manifest = QuadraticManifest(2, 60, 10, 0.02);
+    manifest.mutable_rounds()->set_round_seconds_max(12);
+    manifest.mutable_rounds()->set_upload_seconds(2);
+    manifest.mutable_rounds()->set_inner_steps_min(2);
+    manifest.mutable_consensus()->mutable_influence()->set_normalize_steps(normalize);
+    FederationOptions options = QuadraticFederation(problems, manifest);
+    options.seconds = [](size_t site, const RoundOrder&) { return site == 1 ? 25.0 : 10.0; };
+    return MustRun(std::move(options)).consensus.data()[0];
+  };
+  EXPECT_GT(consensus(false), 1.0);
+  EXPECT_NEAR(consensus(true), 0.0, 0.3);
+}
+
+TEST(QuadraticSchemesTest, AMedianKeepsItsPlaceWhereAMeanIsDraggedAway) {
+  std::vector<Quadratic> problems(4, {{1.0}, {1.0}});
+  problems.push_back({{1.0}, {-1000.0}});
+  RunManifest manifest = QuadraticManifest(5, 20, 5, 0.2);
+  const FederationResult mean = MustRun(QuadraticFederation(problems, manifest));
+  EXPECT_LT(mean.consensus.data()[0], -100);
+  manifest.mutable_consensus()->set_combine("median");
+  const FederationResult median = MustRun(QuadraticFederation(problems, manifest));
+  EXPECT_NEAR(median.consensus.data()[0], 1.0, 1e-3);
+}
+
+TEST(QuadraticSchemesTest, FedadamComesNearTheOptimumOfSingleSteps) {
+  const std::vector<Quadratic> problems = UnevenProblems();
+  RunManifest manifest = QuadraticManifest(3, 250, 1, 0.1);
+  OuterOptimizer* outer = manifest.mutable_consensus()->mutable_outer();
+  outer->set_name("adam");
+  outer->set_learning_rate(0.05);
+  outer->set_momentum(0.9);
+  outer->set_beta2(0.99);
+  outer->set_tau(1e-3);
+  const FederationResult result = MustRun(QuadraticFederation(problems, manifest));
+  EXPECT_LT(Distance(result.consensus, PooledOptimum(problems)), 0.2);
+}
+
+// Three problems of 600 elements, so that a vector can be cut.
+std::vector<Quadratic> WideProblems() {
+  std::vector<Quadratic> wide(3);
+  const std::vector<Quadratic> problems = UnevenProblems();
+  for (size_t k = 0; k < wide.size(); ++k) {
+    for (size_t i = 0; i < 600; ++i) {
+      wide[k].curvature.push_back(problems[k].curvature[i % 4] * (1 + 0.001 * i));
+      wide[k].optimum.push_back(problems[k].optimum[i % 4]);
+    }
+  }
+  return wide;
+}
+
+// Streaming DiLoCo (Douillard et al. 2025): one fragment, taken at once, is the plain scheme.
+TEST(QuadraticSchemesTest, OneFragmentWithoutDelayIsThePlainSchemeBitForBit) {
+  RunManifest manifest = QuadraticManifest(3, 6, 5, 0.1);
+  manifest.mutable_consensus()->set_pull(0.5);
+  const FederationResult plain = MustRun(QuadraticFederation(WideProblems(), manifest));
+  manifest.mutable_consensus()->set_fragments(1);
+  const FederationResult one = MustRun(QuadraticFederation(WideProblems(), manifest));
+  EXPECT_EQ(Values(one.consensus), Values(plain.consensus));
+}
+
+// The problem's elements do not know of each other, so a fragment that is exchanged every second
+// round of 5 steps has the fixed point of rounds of 10.
+TEST(QuadraticSchemesTest, TwoFragmentsOfFiveStepsLeadWhereTenStepsLead) {
+  RunManifest ten = QuadraticManifest(3, 40, 10, 0.1);
+  const FederationResult whole = MustRun(QuadraticFederation(WideProblems(), ten));
+  RunManifest manifest = QuadraticManifest(3, 80, 5, 0.1);
+  manifest.mutable_consensus()->set_fragments(2);
+  const FederationResult parts = MustRun(QuadraticFederation(WideProblems(), manifest));
+  const absl::Span<const float> z = whole.consensus.span();
+  EXPECT_LT(Distance(parts.consensus, {z.begin(), z.end()}), 1e-2);
+  EXPECT_LT(parts.sites[0].bytes_up, whole.sites[0].bytes_up * 1.1);
+  EXPECT_GT(parts.sites[0].bytes_up, whole.sites[0].bytes_up * 0.9);
+}
+
 }  // namespace
 }  // namespace weft::testing

@@ -38,8 +38,18 @@ constexpr CellEntry kCells[] = {
     {"fedavg-h50", "presets", kFed, "fedavg", 50},
     {"fedprox-h10", "presets", kFed, "fedprox", 10},
     {"fedprox-h50", "presets", kFed, "fedprox", 50},
+    {"elastic-h10", "presets", kFed, "elastic", 10},
+    {"elastic-h50", "presets", kFed, "elastic", 50},
+    {"elastic-async-h10", "presets", kFed, "elastic_async", 10},
+    {"elastic-async-h50", "presets", kFed, "elastic_async", 50},
+    {"delayed-h10", "presets", kFed, "delayed", 10},
+    {"delayed-h50", "presets", kFed, "delayed", 50},
     {"diloco-h10", "presets", kFed, "diloco", 10},
     {"diloco-h50", "presets", kFed, "diloco", 50},
+    {"fedadam-h10", "presets", kFed, "fedadam", 10},
+    {"fedadam-h50", "presets", kFed, "fedadam", 50},
+    {"admm-h10", "presets", kFed, "admm", 10},
+    {"admm-h50", "presets", kFed, "admm", 50},
     {"proximal-h10", "presets", kFed, "proximal", 10},
     {"proximal-h50", "presets", kFed, "proximal", 50},
     {"proximal-h10-pull0.2", "pulls", kFed, "proximal", 10, "consensus { pull: 0.2 }"},
@@ -49,6 +59,9 @@ constexpr CellEntry kCells[] = {
     {"proximal-h15", "schedules", kFed, "proximal", 15},
     {"proximal-h5-then-30", "schedules", kFed, "proximal", 30, "", 5, 20},
     {"proximal-h30-then-5", "schedules", kFed, "proximal", 5, "", 30, 80},
+    // Streaming DiLoCo: a quarter of the vector every 5 steps, taken a step later.
+    {"fragments4-h5", "fragments", kFed, "proximal", 5,
+     "consensus { fragments: 4 fragment_delay_steps: 1 }"},
 };
 
 Cell CellOf(const CellEntry& entry) {
@@ -131,7 +144,7 @@ absl::StatusOr<RunManifest> ManifestOf(const Cell& cell, const Setting& setting,
   const absl::StatusOr<ParameterLayout> layout = TransformerLayout(manifest.model());
   if (!layout.ok()) return layout.status();
   manifest.set_layout_digest(ToHex(layout->digest()));
-  manifest.set_initial_consensus(ToHex(Digest{}));  // the harness gives it
+  manifest.set_initial_consensus(ToHex(Digest{}));       // the harness gives it
   manifest.mutable_rounds()->set_sites_to_start(sites);  // presets count them
   absl::Status status = ApplyPreset(cell.preset, &manifest);
   if (!status.ok()) return status;

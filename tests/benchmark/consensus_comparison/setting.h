@@ -16,7 +16,7 @@ struct Setting {
   uint32_t steps = 300;  // inner steps of each site
   uint32_t batch = 8;    // samples of a step
   int threads = 2;
-  uint64_t held_out_bytes = 60'000;  // scored of each site
+  uint64_t held_out_bytes = 40'000;  // scored of each site
   std::string version;
 };
 
