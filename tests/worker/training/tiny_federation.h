@@ -30,7 +30,7 @@ struct TinyRun {
 
 class TinyFederation {
  public:
-  static constexpr uint32_t kRounds = 4, kSteps = 5;
+  static constexpr uint32_t kRounds = 3, kSteps = 5;
 
   explicit TinyFederation(std::string shards) : shards_(std::move(shards)) {}
 
@@ -40,7 +40,7 @@ class TinyFederation {
   std::function<uint32_t(uint64_t round)> late = [](uint64_t) { return 0u; };
   // Where the site is killed: after so many events. 0: never.
   int crash_at = 0;
-  int checkpoint_every = 3;  // events
+  int checkpoint_every = 4;  // events
   std::string checkpoints;   // folder; needed by a crash
 
   TinyRun Run() {

@@ -23,6 +23,15 @@ void Validated(RoundOrder* order) {
   order->mutable_consensus()->mutable_influence()->set_validation_samples(5);
 }
 
+void Streaming(RoundOrder* o) {
+  o->mutable_consensus()->set_fragments(3);
+  o->mutable_consensus()->set_fragment_delay_steps(2);
+  o->mutable_consensus()->set_alpha(0.6);
+  // Another one in each round: for the first steps that of the round before is in force.
+  o->set_rho(1.0 + static_cast<double>(o->round()));
+  Validated(o);
+}
+
 const std::vector<Scheme>& Schemes() {
   static const std::vector<Scheme> schemes = {
       {"proximal",
@@ -53,15 +62,8 @@ const std::vector<Scheme>& Schemes() {
          o->set_anchor_digest("anchor");
        },
        0},
-      {"streaming",
-       [](RoundOrder* o) {
-         o->mutable_consensus()->set_fragments(3);
-         o->mutable_consensus()->set_fragment_delay_steps(2);
-         o->mutable_consensus()->set_alpha(0.6);
-         o->mutable_consensus()->set_pull(0.3);
-         Validated(o);
-       },
-       2},
+      {"streaming, orders late", Streaming, 2},
+      {"streaming, orders at once", Streaming, 0},
       {"streaming, not pulled, orders a little late",
        [](RoundOrder* o) {
          o->mutable_consensus()->set_fragments(2);
