@@ -107,8 +107,8 @@ void CheckOuter(const OuterOptimizer& outer, Problems* problems) {
   if (adam) {
     problems->Unless(Within(outer.beta2(), 0, 0.99999), "consensus.outer.beta2", outer.beta2(),
                      "0 to 0.99999");
-    problems->Unless(outer.tau() > 0 && outer.tau() <= 1, "consensus.outer.tau", outer.tau(),
-                     "above 0, at most 1");
+    problems->Unless(Within(outer.tau(), 1e-9, 1), "consensus.outer.tau", outer.tau(),
+                     "1e-9 to 1");
   } else if (outer.beta2() != 0 || outer.tau() != 0) {
     problems->Add("consensus.outer.beta2 and tau belong to adam");
   }
