@@ -38,7 +38,7 @@ struct ContributionContext {
   SiteVectors vectors;     // bases and site vectors; encoded contributions and what the site keeps
   std::string statement_folder;
   // By the manifest.
-  Encoding encoding = Encoding::kParametersFp32;
+  VectorFormat encoding = Encoding::kParametersFp32;
   double residual_kept = 0;
   bool with_dual = false;
   bool with_validation = false;  // the losses on held-out text are asked for

@@ -167,7 +167,9 @@ SiteDriver::Came SiteDriver::Do(const site::WriteOrder& effect) {
 }
 
 ContributionContext SiteDriver::Contributing() const {
-  const absl::StatusOr<Encoding> up = EncodingFromName(parts_.accepted->manifest.encodings().up());
+  const Encodings& encodings = parts_.accepted->manifest.encodings();
+  const absl::StatusOr<VectorFormat> up =
+      FormatFromName(encodings.up(), encodings.topk_density());
   WEFT_CHECK(up.ok());  // The manifest was checked when it was loaded.
   const ConsensusScheme& scheme = parts_.accepted->manifest.consensus();
   return {.identity = parts_.identity,

@@ -94,10 +94,10 @@ class VectorWriter {
   absl::StatusOr<Digest> Commit() { return blob_->Commit(); }
 
  private:
-  VectorWriter(std::unique_ptr<BlobWriter> blob, Encoding encoding)
+  VectorWriter(std::unique_ptr<BlobWriter> blob, VectorFormat encoding)
       : blob_(std::move(blob)), encoding_(encoding) {}
   std::unique_ptr<BlobWriter> blob_;
-  Encoding encoding_;
+  VectorFormat encoding_;
   std::string bytes_;
 };
 
@@ -235,7 +235,7 @@ class ContributionEncoder {
 
 }  // namespace
 
-double ResidualKept(const ConsensusScheme& scheme, Encoding encoding) {
+double ResidualKept(const ConsensusScheme& scheme, VectorFormat encoding) {
   if (!IsDelta(encoding) || scheme.dual() || scheme.mix_with() == "previous" ||
       scheme.asynchrony() == "elastic") {
     return 0;

@@ -34,7 +34,7 @@ struct SiteVectors {
 // What is sent is Encode(x + e), or with a dual Encode(z + (x + u) - sent): the change of x + u
 // since the coordinator's, as a vector against the base (CONSENSUS.md, "ADMM").
 struct ContributionParts {
-  Encoding encoding = Encoding::kParametersFp32;
+  VectorFormat encoding = Encoding::kParametersFp32;
   Digest vector{};                 // x
   Digest base{};                   // z
   std::optional<Digest> residual;  // e; none: zeros
@@ -57,7 +57,7 @@ struct EncodedContribution {
 // what was lost is still in its own vector, and so in its next change: alpha. Where a site's vector
 // does not move by what arrives (mix_with previous, elastic exchange, ADMM) all of it still is: 0.
 // And 0 for an encoding that loses nothing.
-double ResidualKept(const ConsensusScheme& scheme, Encoding encoding);
+double ResidualKept(const ConsensusScheme& scheme, VectorFormat encoding);
 
 // Everything that it names is on disk, synced. NotFound, DataLoss or InvalidArgument where a vector
 // cannot be used; InvalidArgument where one is not finite.
