@@ -25,7 +25,7 @@ std::string ReceiptFile(const Receipt& receipt) {
 SimulatedCoordinator::SimulatedCoordinator(World* world)
     : Process(world), disk_(&world->faults, Mix(world->scenario.seed ^ 0xc0)) {
   const Scenario& scenario = world->scenario;
-  shape_ = {Layout(), manifest().encodings().up(), EncodedBytes(scenario.up, scenario.elements)};
+  shape_ = {Layout(), manifest().encodings().up(), {EncodedBytes(scenario.up, scenario.elements)}};
   const PlainConsensus& initial = world->checkers.versions().front();
   ConsensusVersion consensus;
   consensus.set_digest(initial.digest);
