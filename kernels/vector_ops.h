@@ -17,6 +17,8 @@ double SquaredDistance(const float* x, const float* y, size_t n);
 size_t FirstNotFinite(const float* x, size_t n);
 // x[i] *= factor.
 void Scale(float factor, float* x, size_t n);
+// difference[i] = x[i] - y[i], in double.
+void Difference(const float* x, const float* y, size_t n, double* difference);
 // lane[i % 8] += x[i] * y[i], for a sum that goes on over several calls: its bytes do not depend on
 // where the calls divide it, as long as each but the last has a multiple of eight elements.
 void AccumulateDot(const double* x, const double* y, size_t n, double* lane);
@@ -33,6 +35,7 @@ void AccumulateWeighted(double weight, const float* x, size_t n, double* sum);
 double SquaredDistance(const float* x, const float* y, size_t n);
 size_t FirstNotFinite(const float* x, size_t n);
 void Scale(float factor, float* x, size_t n);
+void Difference(const float* x, const float* y, size_t n, double* difference);
 void AccumulateDot(const double* x, const double* y, size_t n, double* lane);
 void CompareExchange(double* low, double* high, size_t n);
 }  // namespace reference

@@ -82,6 +82,18 @@ void Scale(float factor, float* x, size_t n) {
   for (; i < n; ++i) x[i] *= factor;
 }
 
+void Difference(const float* x, const float* y, size_t n, double* HWY_RESTRICT difference) {
+  const Doubles d;
+  const HalfFloats f;
+  const size_t width = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const auto a = hn::PromoteTo(d, hn::LoadU(f, x + i));
+    hn::StoreU(hn::Sub(a, hn::PromoteTo(d, hn::LoadU(f, y + i))), d, difference + i);
+  }
+  reference::Difference(x + i, y + i, n - i, difference + i);
+}
+
 void AccumulateDot(const double* x, const double* y, size_t n, double* lane) {
   const Doubles d;
   constexpr size_t kWidth = hn::MaxLanes(Doubles());
@@ -124,6 +136,7 @@ HWY_EXPORT(AccumulateWeighted);
 HWY_EXPORT(SquaredDistance);
 HWY_EXPORT(FirstNotFinite);
 HWY_EXPORT(Scale);
+HWY_EXPORT(Difference);
 HWY_EXPORT(AccumulateDot);
 HWY_EXPORT(CompareExchange);
 
@@ -137,6 +150,9 @@ size_t FirstNotFinite(const float* x, size_t n) {
   return HWY_DYNAMIC_DISPATCH(FirstNotFinite)(x, n);
 }
 void Scale(float factor, float* x, size_t n) { HWY_DYNAMIC_DISPATCH(Scale)(factor, x, n); }
+void Difference(const float* x, const float* y, size_t n, double* difference) {
+  HWY_DYNAMIC_DISPATCH(Difference)(x, y, n, difference);
+}
 void AccumulateDot(const double* x, const double* y, size_t n, double* lane) {
   HWY_DYNAMIC_DISPATCH(AccumulateDot)(x, y, n, lane);
 }

@@ -30,6 +30,12 @@ void Scale(float factor, float* x, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
+void Difference(const float* x, const float* y, size_t n, double* difference) {
+  for (size_t i = 0; i < n; ++i) {
+    difference[i] = static_cast<double>(x[i]) - static_cast<double>(y[i]);
+  }
+}
+
 void AccumulateDot(const double* x, const double* y, size_t n, double* lane) {
   for (size_t i = 0; i < n; ++i) lane[i % 8] += x[i] * y[i];
 }

@@ -17,26 +17,22 @@ void AddDot(const std::vector<double>& x, const std::vector<double>& y, Lanes* l
   kernels::AccumulateDot(x.data(), y.data(), x.size(), lanes->data());
 }
 
-void Change(double scale, absl::Span<const float> x, absl::Span<const float> z,
-            absl::Span<double> change) {
-  for (size_t i = 0; i < change.size(); ++i) change[i] = scale * (double{x[i]} - double{z[i]});
-}
-
-// use(changes) for each tile of the block in turn.
+// use(tile's z, tile's vectors, their differences x_k - z) for each tile of the block in turn.
 template <typename Use>
-void ForEachTile(const std::vector<double>& scales, absl::Span<const float> z,
+void ForEachTile(size_t count, absl::Span<const float> z,
                  absl::Span<const absl::Span<const float>> vectors, const Use& use) {
-  WEFT_CHECK(vectors.size() == scales.size());
-  std::vector<std::vector<double>> changes(vectors.size());
+  WEFT_CHECK(vectors.size() == count);
+  std::vector<absl::Span<const float>> x(count);
+  std::vector<std::vector<double>> differences(count);
   for (size_t begin = 0; begin < z.size(); begin += kTile) {
-    const size_t count = std::min(kTile, z.size() - begin);
-    for (size_t k = 0; k < vectors.size(); ++k) {
+    const absl::Span<const float> base = z.subspan(begin, kTile);
+    for (size_t k = 0; k < count; ++k) {
       WEFT_CHECK(vectors[k].size() == z.size());
-      changes[k].resize(count);
-      Change(scales[k], vectors[k].subspan(begin, count), z.subspan(begin, count),
-             absl::MakeSpan(changes[k]));
+      x[k] = vectors[k].subspan(begin, kTile);
+      differences[k].resize(base.size());
+      kernels::Difference(x[k].data(), base.data(), base.size(), differences[k].data());
     }
-    use(changes);
+    use(base, x, differences);
   }
 }
 
@@ -48,15 +44,18 @@ ChangeProducts::ChangeProducts(std::vector<double> scales) : scales_(std::move(s
 
 void ChangeProducts::Add(absl::Span<const float> z,
                          absl::Span<const absl::Span<const float>> vectors) {
-  ForEachTile(scales_, z, vectors, [this](const std::vector<std::vector<double>>& changes) {
-    for (size_t k = 0; k < changes.size(); ++k) {
-      for (size_t j = 0; j <= k; ++j) AddDot(changes[j], changes[k], &pairs_[k][j]);
-    }
-  });
+  ForEachTile(size(), z, vectors,
+              [this](absl::Span<const float>, const auto&, const auto& differences) {
+                for (size_t k = 0; k < differences.size(); ++k) {
+                  for (size_t j = 0; j <= k; ++j) {
+                    AddDot(differences[j], differences[k], &pairs_[k][j]);
+                  }
+                }
+              });
 }
 
 double ChangeProducts::Product(size_t j, size_t k) const {
-  return kernels::SumOfLanes(Of(j, k).data());
+  return scales_[j] * scales_[k] * kernels::SumOfLanes(Of(j, k).data());
 }
 
 double ChangeProducts::Norm(size_t k) const { return std::sqrt(Product(k, k)); }
@@ -74,17 +73,23 @@ MeanCosines::MeanCosines(std::vector<double> weights, std::vector<double> scales
 void MeanCosines::Add(absl::Span<const float> z,
                       absl::Span<const absl::Span<const float>> vectors) {
   std::vector<double> mean;
-  ForEachTile(scales_, z, vectors, [&](const std::vector<std::vector<double>>& changes) {
-    mean.assign(changes[0].size(), 0.0);
-    for (size_t k = 0; k < changes.size(); ++k) {
-      for (size_t i = 0; i < mean.size(); ++i) mean[i] += weights_[k] * changes[k][i];
-    }
-    AddDot(mean, mean, &mean_squared_);
-    for (size_t k = 0; k < changes.size(); ++k) {
-      AddDot(changes[k], mean, &with_mean_[k]);
-      AddDot(changes[k], changes[k], &squared_[k]);
-    }
-  });
+  ForEachTile(scales_.size(), z, vectors,
+              [&](absl::Span<const float> base, const auto& x, const auto& differences) {
+                // sum_k p_k s_k x_k - (sum_k p_k s_k) z, so that every term is a pass over floats.
+                mean.assign(base.size(), 0.0);
+                double sum = 0;
+                for (size_t k = 0; k < x.size(); ++k) {
+                  const double part = weights_[k] * scales_[k];
+                  kernels::AccumulateWeighted(part, x[k].data(), mean.size(), mean.data());
+                  sum += part;
+                }
+                kernels::AccumulateWeighted(-sum, base.data(), mean.size(), mean.data());
+                AddDot(mean, mean, &mean_squared_);
+                for (size_t k = 0; k < differences.size(); ++k) {
+                  AddDot(differences[k], mean, &with_mean_[k]);
+                  AddDot(differences[k], differences[k], &squared_[k]);
+                }
+              });
 }
 
 std::vector<double> MeanCosines::Cosines() const {

@@ -87,6 +87,18 @@ TEST(Scale, SameBitsAsReference) {
   });
 }
 
+TEST(Difference, SameBitsAsReference) {
+  ForEachInstructionSet([] {
+    for (const size_t n : Lengths()) {
+      const std::vector<float> x = AwkwardNumbers(n + 1, 13), y = AwkwardNumbers(n + 3, 14);
+      std::vector<double> got(n), want(n);
+      Difference(x.data() + 1, y.data() + 3, n, got.data());
+      reference::Difference(x.data() + 1, y.data() + 3, n, want.data());
+      ExpectSameBits(got, want);
+    }
+  });
+}
+
 // The products of the large ones and of the denormals stay inside double.
 std::vector<double> AwkwardDoubles(size_t n, uint32_t seed) {
   const std::vector<float> x = AwkwardNumbers(n, seed);
