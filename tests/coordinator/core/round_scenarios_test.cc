@@ -136,7 +136,7 @@ class RoundPlayer : public testing::Player {
            return Step(SiteLeft{m[1], m[2], m[3]});
          }},
         {R"((\w+) is revoked)", [this](const std::smatch& m) { return Revoke(m[1]); }},
-        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?)",
+        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?(?:, loss (\d) to (\d))?)",
          [this](const std::smatch& m) { return Contribute(m); }},
         {R"((\w+) reports round (\d+))",
          [this](const std::smatch& m) {
@@ -214,6 +214,10 @@ class RoundPlayer : public testing::Player {
                                               : base.digest());
     contribution.set_update_norm(m[5].matched ? static_cast<double>(Number(m[5])) : 1);
     contribution.set_inner_steps(m[6].matched ? static_cast<uint32_t>(Number(m[6])) : 10);
+    if (m[7].matched) {
+      contribution.set_validation_before(static_cast<double>(Number(m[7])));
+      contribution.set_validation_after(static_cast<double>(Number(m[8])));
+    }
     contribution.set_token_count(100 * contribution.inner_steps());
     contribution.set_bytes(64);
     return Step(ContributionArrived{Number(m[3]), contribution, "signed"});
