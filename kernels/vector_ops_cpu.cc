@@ -56,7 +56,7 @@ double SquaredDistance(const float* x, const float* y, size_t n) {
         static_cast<double>(x[i]) - (y == nullptr ? 0.0 : static_cast<double>(y[i]));
     lane[i % 8] += rest * rest;
   }
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+  return SumOfLanes(lane);
 }
 
 size_t FirstNotFinite(const float* x, size_t n) {
@@ -82,6 +82,49 @@ void Scale(float factor, float* x, size_t n) {
   for (; i < n; ++i) x[i] *= factor;
 }
 
+void Difference(const float* x, const float* y, size_t n, double* HWY_RESTRICT difference) {
+  const Doubles d;
+  const HalfFloats f;
+  const size_t width = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const auto a = hn::PromoteTo(d, hn::LoadU(f, x + i));
+    hn::StoreU(hn::Sub(a, hn::PromoteTo(d, hn::LoadU(f, y + i))), d, difference + i);
+  }
+  reference::Difference(x + i, y + i, n - i, difference + i);
+}
+
+void AccumulateDot(const double* x, const double* y, size_t n, double* lane) {
+  const Doubles d;
+  constexpr size_t kWidth = hn::MaxLanes(Doubles());
+  constexpr size_t kVectors = 8 / kWidth;
+  hn::Vec<Doubles> sums[kVectors];
+  for (size_t k = 0; k < kVectors; ++k) sums[k] = hn::LoadU(d, lane + k * kWidth);
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (size_t k = 0; k < kVectors; ++k) {
+      const auto product =
+          hn::Mul(hn::LoadU(d, x + i + k * kWidth), hn::LoadU(d, y + i + k * kWidth));
+      sums[k] = hn::Add(sums[k], product);
+    }
+  }
+  for (size_t k = 0; k < kVectors; ++k) hn::StoreU(sums[k], d, lane + k * kWidth);
+  for (; i < n; ++i) lane[i % 8] += x[i] * y[i];
+}
+
+void CompareExchange(double* HWY_RESTRICT low, double* HWY_RESTRICT high, size_t n) {
+  const hn::ScalableTag<double> d;
+  const size_t width = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const auto a = hn::LoadU(d, low + i), b = hn::LoadU(d, high + i);
+    const auto swap = hn::Lt(b, a);
+    hn::StoreU(hn::IfThenElse(swap, b, a), d, low + i);
+    hn::StoreU(hn::IfThenElse(swap, a, b), d, high + i);
+  }
+  reference::CompareExchange(low + i, high + i, n - i);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace weft::kernels
 HWY_AFTER_NAMESPACE();
@@ -93,6 +136,9 @@ HWY_EXPORT(AccumulateWeighted);
 HWY_EXPORT(SquaredDistance);
 HWY_EXPORT(FirstNotFinite);
 HWY_EXPORT(Scale);
+HWY_EXPORT(Difference);
+HWY_EXPORT(AccumulateDot);
+HWY_EXPORT(CompareExchange);
 
 void AccumulateWeighted(double weight, const float* x, size_t n, double* sum) {
   HWY_DYNAMIC_DISPATCH(AccumulateWeighted)(weight, x, n, sum);
@@ -104,6 +150,15 @@ size_t FirstNotFinite(const float* x, size_t n) {
   return HWY_DYNAMIC_DISPATCH(FirstNotFinite)(x, n);
 }
 void Scale(float factor, float* x, size_t n) { HWY_DYNAMIC_DISPATCH(Scale)(factor, x, n); }
+void Difference(const float* x, const float* y, size_t n, double* difference) {
+  HWY_DYNAMIC_DISPATCH(Difference)(x, y, n, difference);
+}
+void AccumulateDot(const double* x, const double* y, size_t n, double* lane) {
+  HWY_DYNAMIC_DISPATCH(AccumulateDot)(x, y, n, lane);
+}
+void CompareExchange(double* low, double* high, size_t n) {
+  HWY_DYNAMIC_DISPATCH(CompareExchange)(low, high, n);
+}
 
 }  // namespace weft::kernels
 #endif

@@ -1,5 +1,6 @@
 // The specification of vector_ops.h: plain loops that every back end must match bit for bit.
 #include <cmath>
+#include <utility>
 
 #include "kernels/vector_ops.h"
 
@@ -15,7 +16,7 @@ double SquaredDistance(const float* x, const float* y, size_t n) {
     const double d = static_cast<double>(x[i]) - (y == nullptr ? 0.0 : static_cast<double>(y[i]));
     lane[i % 8] += d * d;
   }
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+  return SumOfLanes(lane);
 }
 
 size_t FirstNotFinite(const float* x, size_t n) {
@@ -27,6 +28,22 @@ size_t FirstNotFinite(const float* x, size_t n) {
 
 void Scale(float factor, float* x, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void Difference(const float* x, const float* y, size_t n, double* difference) {
+  for (size_t i = 0; i < n; ++i) {
+    difference[i] = static_cast<double>(x[i]) - static_cast<double>(y[i]);
+  }
+}
+
+void AccumulateDot(const double* x, const double* y, size_t n, double* lane) {
+  for (size_t i = 0; i < n; ++i) lane[i % 8] += x[i] * y[i];
+}
+
+void CompareExchange(double* low, double* high, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    if (high[i] < low[i]) std::swap(low[i], high[i]);
+  }
 }
 
 }  // namespace weft::kernels::reference

@@ -107,8 +107,8 @@ void CheckOuter(const OuterOptimizer& outer, Problems* problems) {
   if (adam) {
     problems->Unless(Within(outer.beta2(), 0, 0.99999), "consensus.outer.beta2", outer.beta2(),
                      "0 to 0.99999");
-    problems->Unless(outer.tau() > 0 && outer.tau() <= 1, "consensus.outer.tau", outer.tau(),
-                     "above 0, at most 1");
+    problems->Unless(Within(outer.tau(), 1e-9, 1), "consensus.outer.tau", outer.tau(),
+                     "1e-9 to 1");
   } else if (outer.beta2() != 0 || outer.tau() != 0) {
     problems->Add("consensus.outer.beta2 and tau belong to adam");
   }
@@ -119,7 +119,7 @@ uint64_t FewestFor(const ConsensusScheme& scheme) {
   const uint64_t faulty = scheme.faulty_max();
   if (scheme.combine() == "trimmed_mean") return 2 * faulty + 1;
   if (scheme.combine() == "krum") return 2 * faulty + 3;
-  return 1;
+  return scheme.combine() == "mean" ? 1 : 3;
 }
 
 void CheckCombination(const RunManifest& run, Problems* problems) {
@@ -138,10 +138,11 @@ void CheckCombination(const RunManifest& run, Problems* problems) {
                    "consensus.clip_factor", scheme.clip_factor(),
                    "0.1 to 1e6 with norm_clipped_mean, else 0");
   if (run.rounds().quorum() < FewestFor(scheme)) {
-    problems->Add(absl::StrCat("consensus.combine ", combine, " with faulty_max ",
-                               scheme.faulty_max(), " needs ", FewestFor(scheme),
-                               " contributions in every round: rounds.quorum is ",
-                               run.rounds().quorum()));
+    problems->Add(
+        absl::StrCat("consensus.combine ", combine,
+                     counts_faulty ? absl::StrCat(" with faulty_max ", scheme.faulty_max()) : "",
+                     " needs ", FewestFor(scheme),
+                     " contributions in every round: rounds.quorum is ", run.rounds().quorum()));
   }
   const Influence& influence = scheme.influence();
   const bool weighs = IsOneOf(combine, {"mean", "norm_clipped_mean"});
@@ -149,6 +150,12 @@ void CheckCombination(const RunManifest& run, Problems* problems) {
     problems->Add(absl::StrCat("consensus.combine ", combine,
                                " looks at every contribution alike: leave influence.weights tokens "
                                "and influence_max out"));
+  }
+  if (!weighs && run.rounds().late() == "carry") {
+    problems->Add(
+        absl::StrCat("consensus.combine ", combine,
+                     " does not go with rounds.late carry: a late contribution would be a "
+                     "second one of its site, and count as much as any"));
   }
 }
 

@@ -25,6 +25,8 @@ VOCABULARY_INVENTED, VOCABULARY_REAL = 1024, 2048
 BATCH, SEQUENCE = 4, 128
 INNER_STEPS = 16  # of a round: short exchanges keep sites of different languages together
 MARKER = ".weft-demo"
+SCHEMES = ("fedavg", "fedprox", "elastic", "elastic_async", "delayed", "diloco", "fedadam", "admm", "proximal")
+WITHOUT_BARRIER = ("elastic_async", "delayed")  # a round is of one contribution there
 
 
 def parse_arguments(arguments):
@@ -40,7 +42,7 @@ def parse_arguments(arguments):
     parser.add_argument("--data", type=Path, metavar="DIR", help="your own text: one subfolder a site, .txt or .jsonl files")
     parser.add_argument("--sites", type=int, default=None, metavar="N", help="invented regions [3]; not with --data")
     parser.add_argument("--rounds", type=int, default=40, metavar="N", help="rounds [40]")
-    parser.add_argument("--scheme", default="proximal", choices=("fedavg", "fedprox", "diloco", "proximal"),
+    parser.add_argument("--scheme", default="proximal", choices=SCHEMES,
                         help="how the consensus is made [proximal]")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of everything that is drawn [1]")
     parser.add_argument("--keep", action="store_true", help="leave the coordinator serving when the demo is done")
@@ -123,6 +125,11 @@ class Islands:
         return lines
 
 
+def rounds_of_run(options, sites):
+    """Without a barrier each contribution has a round of its own: as many for every site."""
+    return options.rounds * (len(sites) if options.scheme in WITHOUT_BARRIER else 1)
+
+
 def prepare(options, run):
     """Text, identities, tokenizer, initial model, shards, manifest: all that comes before the first round."""
     if options.data:
@@ -139,9 +146,11 @@ def prepare(options, run):
     run.make_initial_model(*MODEL, seed=options.seed)
     for text in texts:
         run.prepare(text.name, [text.training], "--held-out", 0)
-    run.make_manifest("--rounds", options.rounds, "--inner-steps", INNER_STEPS, "--preset", options.scheme, "--batch", BATCH,
-                      "--sequence", SEQUENCE, "--learning-rate", 3e-3, "--publish-every", max(1, options.rounds // 4), "--seed",
-                      options.seed, "--quorum", len(sites), "--description", f"The demo: {len(sites)} sites on one machine")
+    rounds = rounds_of_run(options, sites)
+    run.make_manifest("--rounds", rounds, "--inner-steps", INNER_STEPS, "--preset", options.scheme, "--batch", BATCH,
+                      "--sequence", SEQUENCE, "--learning-rate", 3e-3, "--publish-every", max(1, rounds // 4), "--seed",
+                      options.seed, "--quorum", 1 if options.scheme in WITHOUT_BARRIER else len(sites), "--description",
+                      f"The demo: {len(sites)} sites on one machine")
     print(run.call("weft-ops", "manifest", "show", run.work / "run.signed.json", "--kit", run.kit(sites[0])), flush=True)
     return texts
 
@@ -157,6 +166,7 @@ def federate(options, run, cores):
     # With a single core the references wait for the federation; with more, they take what its sites leave, at least one.
     islands = Islands(run, options.rounds * INNER_STEPS, cores, 0 if cores == 1 else max(1, cores - len(run.sites)))
     display = demo_progress.Display()
+    rounds = rounds_of_run(options, run.sites)
     federation_runs = True
     while federation_runs or not islands.done():
         if not run.coordinator.running():
@@ -168,9 +178,9 @@ def federate(options, run, cores):
         islands.step(federation_runs)
         lines, rounds_done = [], {}
         for site in run.sites:
-            line, rounds_done[site] = demo_progress.site_line(site, run.site_folder(site) / "exchange", options.rounds)
+            line, rounds_done[site] = demo_progress.site_line(site, run.site_folder(site) / "exchange", rounds)
             lines.append(line if run.gates[site].running() else line._replace(state="done", share=1.0))
-        display.show(lines + islands.lines(), rounds_done, options.rounds)
+        display.show(lines + islands.lines(), rounds_done, rounds)
         time.sleep(0.25)
     return islands.models()
 
@@ -194,7 +204,7 @@ def run_demo(options):
     cores = len(os.sched_getaffinity(0))
     with LocalRun(options.work, options.programs, run_id="demo") as run:
         texts = prepare(options, run)
-        say(f"training: {options.rounds} rounds at {len(texts)} sites, one thread each, at most {cores} at once")
+        say(f"training: {rounds_of_run(options, texts)} rounds at {len(texts)} sites, one thread each, at most {cores} at once")
         references = federate(options, run, cores)
         release = newest_release(run)
         say("scoring every model on every site's held-out text")

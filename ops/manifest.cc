@@ -138,14 +138,15 @@ std::string TrainingWords(const RunManifest& run) {
 // What a site sends over the whole run: its vector each round, in the encoding of the way up.
 std::string LeavingWords(const RunManifest& run, uint64_t parameter_count) {
   const ConsensusScheme& scheme = run.consensus();
-  absl::StatusOr<Encoding> up = EncodingFromName(run.encodings().up());
+  absl::StatusOr<VectorFormat> up =
+      FormatFromName(run.encodings().up(), run.encodings().topk_density());
   const uint64_t elements = RangeOfFragment(parameter_count, FragmentCount(scheme), 0).size;
   const uint64_t bytes = up.ok() ? EncodedBytes(*up, elements) : 0;
   return absl::StrFormat(
       "each round %s (%s, %s bytes), its step and token counts, and five numbers "
       "(losses, time)%s%s; never text",
       FragmentCount(scheme) > 1 ? "a part of a parameter vector" : "one parameter vector",
-      run.encodings().up(), Grouped(bytes),
+      up.ok() ? FormatWords(*up) : run.encodings().up(), Grouped(bytes),
       scheme.influence().validation_samples() > 0 ? ", your held-out loss before and after" : "",
       scheme.dual() ? ", how far your vector is from the consensus" : "");
 }

@@ -155,10 +155,17 @@ void CheckTraining(const RunManifest& run, Problems* problems) {
 }
 
 void CheckEncodings(const Encodings& encodings, Problems* problems) {
+  constexpr absl::string_view kNames =
+      "parameters_fp32, delta_bf16, delta_int8, delta_int4, topk_int4";
   problems->Unless(EncodingFromName(encodings.up()).ok(), "encodings.up", Quoted(encodings.up()),
-                   "parameters_fp32, delta_bf16");
+                   kNames);
   problems->Unless(EncodingFromName(encodings.down()).ok(), "encodings.down",
-                   Quoted(encodings.down()), "parameters_fp32, delta_bf16");
+                   Quoted(encodings.down()), kNames);
+  const bool topk = encodings.up() == "topk_int4" || encodings.down() == "topk_int4";
+  problems->Unless(topk ? FormatFromName("topk_int4", encodings.topk_density()).ok()
+                        : encodings.topk_density() == 0,
+                   "encodings.topk_density", encodings.topk_density(),
+                   "above 0, at most 0.25 with topk_int4; otherwise 0");
 }
 
 void CheckMember(const MemberSite& site, Problems* problems) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 
@@ -28,6 +29,27 @@ absl::StatusOr<std::vector<double>> NormalizedWeights(absl::Span<const double> w
   normalized.reserve(weights.size());
   for (const double weight : weights) normalized.push_back(weight / sum);
   return normalized;
+}
+
+std::vector<double> CapWeights(std::vector<double> weights, double influence_max) {
+  const size_t count = weights.size();
+  const double equal = 1 / static_cast<double>(count);
+  if (influence_max == 0) return weights;
+  if (influence_max <= equal) return std::vector<double>(count, equal);
+  std::vector<double> rising = weights;
+  std::sort(rising.begin(), rising.end());
+  std::vector<double> sums(count);  // of the smallest ones
+  std::partial_sum(rising.begin(), rising.end(), sums.begin());
+  // The greatest are capped one by one, until the greatest of the others stays below the cap with
+  // its share of what the capped ones leave.
+  size_t others = count;
+  double factor = 1;
+  while (rising[others - 1] * factor > influence_max) {
+    if (--others == 0) break;  // only by rounding: a cap above 1/n leaves something to somebody
+    factor = (1 - static_cast<double>(count - others) * influence_max) / sums[others - 1];
+  }
+  for (double& weight : weights) weight = std::min(weight * factor, influence_max);
+  return weights;
 }
 
 absl::Status CheckMemberWeights(const Membership& membership) {

@@ -8,6 +8,7 @@
 #define WEFT_COORDINATOR_CORE_NESTEROV_H_
 
 #include <memory>
+#include <vector>
 
 #include "coordinator/core/outer_optimizer.h"
 
@@ -19,9 +20,9 @@ class Nesterov : public OuterUpdate {
   Nesterov(double learning_rate, double momentum)
       : learning_rate_(learning_rate), momentum_(momentum) {}
 
-  bool has_momentum() const override { return true; }
+  std::vector<float> initial_state() const override { return {0.0f}; }
   void Step(absl::Span<const float> z, absl::Span<const double> combined,
-            absl::Span<float> momentum, absl::Span<double> next) const override;
+            absl::Span<const absl::Span<float>> state, absl::Span<double> next) const override;
 
  private:
   double learning_rate_;

@@ -1,7 +1,7 @@
 // The update of the consensus from the sites' combination, a block of coordinates at a time.
 //
 //   auto outer = *MakeOuterUpdate(manifest.consensus().outer());
-//   outer->Step(z, combined, absl::MakeSpan(momentum), absl::MakeSpan(next));
+//   outer->Step(z, combined, {momentum, second_moment}, absl::MakeSpan(next));
 //
 // `next` is in double and rounded once, by the caller.
 //
@@ -12,6 +12,7 @@
 #define WEFT_COORDINATOR_CORE_OUTER_OPTIMIZER_H_
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -22,12 +23,13 @@ namespace weft {
 class OuterUpdate {
  public:
   virtual ~OuterUpdate() = default;
-  // False: Step is given an empty `momentum`, and the consensus has no such state.
-  virtual bool has_momentum() const = 0;
-  // `momentum` is read and replaced; zeros before the first step. `next` may not overlap the
-  // inputs.
+  // What the elements of each state vector are before the first step; the first of the vectors is
+  // ConsensusVersion's momentum, the second its second moment. Empty: there is no state.
+  virtual std::vector<float> initial_state() const = 0;
+  // The state vectors, as many as initial_state() has, are read and replaced. `next` may not
+  // overlap the inputs.
   virtual void Step(absl::Span<const float> z, absl::Span<const double> combined,
-                    absl::Span<float> momentum, absl::Span<double> next) const = 0;
+                    absl::Span<const absl::Span<float>> state, absl::Span<double> next) const = 0;
 };
 
 // By the manifest's name. InvalidArgument names the field that is out of range, or the names that

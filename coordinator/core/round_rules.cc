@@ -194,6 +194,7 @@ void RoundMachine::Close(std::string reason) {
     Decide(Decision::CONTRIBUTION_EXCLUDED, e.reason(), e.contribution().site(),
            e.contribution().digest());
   }
+  round->set_base_weight(inclusion.base_weight);
   round->set_closed_unix_ms(state_.now_unix_ms());
   round->set_closed_reason(reason);
   state_.set_deadline_unix_ms(0);

@@ -7,6 +7,7 @@
 #define WEFT_COORDINATOR_CORE_SGD_H_
 
 #include <memory>
+#include <vector>
 
 #include "coordinator/core/outer_optimizer.h"
 
@@ -17,9 +18,11 @@ class Sgd : public OuterUpdate {
   static std::unique_ptr<OuterUpdate> Create(const OuterOptimizer& config);
   Sgd(double learning_rate, double momentum) : learning_rate_(learning_rate), momentum_(momentum) {}
 
-  bool has_momentum() const override { return momentum_ != 0; }
+  std::vector<float> initial_state() const override {
+    return std::vector<float>(momentum_ != 0 ? 1 : 0, 0.0f);
+  }
   void Step(absl::Span<const float> z, absl::Span<const double> combined,
-            absl::Span<float> momentum, absl::Span<double> next) const override;
+            absl::Span<const absl::Span<float>> state, absl::Span<double> next) const override;
 
  private:
   double learning_rate_;

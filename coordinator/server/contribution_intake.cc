@@ -84,7 +84,8 @@ ContributionIntake::ContributionIntake(const LoadedRun& run, RoundDriver* driver
   const uint32_t count = FragmentCount(run.manifest.manifest.consensus());
   for (uint32_t f = 0; f < count; ++f) {
     VectorHeader header = FragmentHeader(shape_.layout, run.layout.element_count(), count, f);
-    header.encoding = *EncodingFromName(shape_.encoding);
+    header.encoding =
+        *FormatFromName(shape_.encoding, run.manifest.manifest.encodings().topk_density());
     shape_.blob_bytes.push_back(EncodedBytes(header.encoding, header.element_count));
     headers_.push_back(header);
   }

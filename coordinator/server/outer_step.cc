@@ -1,183 +1,130 @@
 #include "coordinator/server/outer_step.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "coordinator/core/aggregator.h"
+#include "coordinator/core/change_products.h"
+#include "coordinator/core/outer_optimizer.h"
+#include "coordinator/server/step_vectors.h"
+#include "kernels/vector_ops.h"
 #include "proto/check.h"
 
 namespace weft {
 namespace {
 
+// A multiple of every encoding's block, and of the eight lanes of a sum.
 constexpr uint64_t kBlockElements = uint64_t{1} << 16;
-
-// A disk can change a blob after it was checked on arrival, and a wrong consensus must never come
-// of it: everything that goes in is hashed once more before it is used.
-absl::StatusOr<VectorReader> OpenNamed(const BlobDirectory& blobs,
-                                       const std::string& digest_bytes) {
-  const absl::StatusOr<Digest> digest = DigestFromBytes(digest_bytes);
-  if (!digest.ok()) return digest.status();
-  if (absl::Status status = blobs.Verify(*digest); !status.ok()) {
-    return absl::Status(status.code(),
-                        absl::StrCat(status.message(),
-                                     "; nothing was computed from it: weft-coordinator check lists "
-                                     "what is damaged, repair mends what can be proved"));
-  }
-  return VectorReader::Open(blobs.PathOf(*digest));
-}
-
-// A vector that is written block by block and then named by its digest.
-class VectorWriter {
- public:
-  static absl::StatusOr<VectorWriter> Create(const BlobDirectory& blobs,
-                                             const VectorHeader& header) {
-    absl::StatusOr<std::unique_ptr<BlobWriter>> blob = blobs.NewBlob();
-    if (!blob.ok()) return blob.status();
-    if (absl::Status status = (*blob)->Append(PrintVectorHeader(header)); !status.ok()) {
-      return status;
-    }
-    return VectorWriter(header, *std::move(blob));
-  }
-  absl::Status Append(absl::Span<const float> x, absl::Span<const float> base, uint64_t first,
-                      std::string* encoded) {
-    encoded->clear();
-    absl::Status status = EncodeElements(header_.encoding, x, base, first, encoded);
-    return status.ok() ? blob_->Append(*encoded) : status;
-  }
-  absl::StatusOr<std::string> Commit() {
-    const absl::StatusOr<Digest> digest = blob_->Commit();
-    if (!digest.ok()) return digest.status();
-    return ToBytes(*digest);
-  }
-
- private:
-  VectorWriter(const VectorHeader& header, std::unique_ptr<BlobWriter> blob)
-      : header_(header), blob_(std::move(blob)) {}
-  VectorHeader header_;
-  std::unique_ptr<BlobWriter> blob_;
-};
-
-// An outer state vector: read from the version before (zeros at first), replaced in the next.
-struct StateVector {
-  std::optional<VectorReader> before;
-  std::optional<VectorWriter> after;
-  std::vector<float> block;
-
-  absl::Status Open(const BlobDirectory& blobs, const VectorHeader& header,
-                    const std::string& digest) {
-    if (!digest.empty()) {
-      absl::StatusOr<VectorReader> reader = OpenNamed(blobs, digest);
-      if (!reader.ok()) return reader.status();
-      before = *std::move(reader);
-    }
-    absl::StatusOr<VectorWriter> writer = VectorWriter::Create(blobs, header);
-    if (!writer.ok()) return writer.status();
-    after = *std::move(writer);
-    return absl::OkStatus();
-  }
-  absl::Status Read(uint64_t first, uint64_t count) {
-    if (!after.has_value()) return absl::OkStatus();  // this run has no such state
-    block.assign(count, 0.0f);
-    return before.has_value() ? before->Read(first, {}, absl::MakeSpan(block)) : absl::OkStatus();
-  }
-  absl::Status Write(uint64_t first, std::string* encoded) {
-    return after.has_value() ? after->Append(block, {}, first, encoded) : absl::OkStatus();
-  }
-};
 
 class OuterStep {
  public:
-  explicit OuterStep(const OuterStepOptions& options) : options_(options) {}
+  OuterStep(const OuterStepOptions& options, const ConsensusVersion& base,
+            const RoundRecord& record)
+      : options_(options),
+        base_(base),
+        record_(record),
+        cohort_(CohortOf(record)),
+        cosines_(cohort_.weights, cohort_.scales) {}
 
-  absl::StatusOr<ConsensusVersion> Run(const ConsensusVersion& base, const RoundRecord& record) {
-    if (absl::Status status = Open(base, record); !status.ok()) return status;
-    for (uint64_t begin = 0; begin < header_.element_count; begin += kBlockElements) {
-      const uint64_t count = std::min(kBlockElements, header_.element_count - begin);
-      if (absl::Status status = ReadBlock(begin, count); !status.ok()) return status;
-      Combine(count);
-      if (absl::Status status = WriteBlock(begin, count); !status.ok()) return status;
-    }
-    return Commit(base);
+  absl::StatusOr<OuterStepResult> Run() {
+    absl::Status status = OpenInputs();
+    if (status.ok()) status = MakeRule();
+    if (status.ok()) status = OpenOutputs();
+    if (status.ok()) status = ForEachBlock([this](uint64_t begin) { return StepBlock(begin); });
+    if (!status.ok()) return status;
+    return Commit();
   }
 
  private:
-  absl::Status Open(const ConsensusVersion& base, const RoundRecord& record) {
-    absl::StatusOr<VectorReader> z = OpenNamed(*options_.vectors, base.digest());
+  absl::Status OpenInputs() {
+    auto update = MakeOuterUpdate(options_.scheme.outer());
+    if (!update.ok()) return update.status();
+    update_ = *std::move(update);
+    absl::StatusOr<VectorReader> z = OpenNamed(*options_.vectors, base_.digest());
     if (!z.ok()) return z.status();
     header_ = z->header();
     z_reader_ = *std::move(z);
-    for (const StoredContribution& contribution : record.contributions()) {
-      absl::StatusOr<VectorReader> x = OpenNamed(*options_.contributions, contribution.digest());
-      if (!x.ok()) return x.status();
-      WEFT_CHECK(x->header().element_count == header_.element_count);
-      const bool older =
-          !contribution.base_digest().empty() && contribution.base_digest() != base.digest();
-      older_bases_.emplace_back();
-      if (older && !IsDelta(x->header().encoding)) {
-        absl::StatusOr<VectorReader> old = OpenNamed(*options_.vectors, contribution.base_digest());
-        if (!old.ok()) return old.status();
-        older_bases_.back() = *std::move(old);
-      }
-      x_readers_.push_back(*std::move(x));
-      weights_.push_back(contribution.weight());
+    absl::Status status =
+        contributions_.Open(*options_.contributions, *options_.vectors, record_, base_.digest(),
+                            /*absolute=*/options_.scheme.asynchrony() == "elastic");
+    WEFT_CHECK(!status.ok() || contributions_.AllHave(header_.element_count));
+    return status;
+  }
+
+  absl::Status MakeRule() {
+    const absl::StatusOr<const CombinationRule*> rule = FindRule(options_.scheme.combine());
+    if (!rule.ok()) return rule.status();
+    std::optional<ChangeProducts> products;
+    if ((*rule)->needs_products) {
+      products.emplace(cohort_.scales);
+      absl::Status status = ForEachBlock([this, &products](uint64_t) {
+        products->Add(z_, contributions_.blocks());
+        return absl::OkStatus();
+      });
+      if (!status.ok()) return status;
     }
+    auto aggregator = MakeAggregator(options_.scheme, cohort_, products ? &*products : nullptr);
+    if (!aggregator.ok()) return aggregator.status();
+    aggregator_ = *std::move(aggregator);
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenOutputs() {
     absl::StatusOr<VectorWriter> next = VectorWriter::Create(*options_.vectors, header_);
     if (!next.ok()) return next.status();
     next_writer_ = *std::move(next);
-    if (options_.update->has_momentum()) {
-      absl::Status status = momentum_.Open(*options_.vectors, header_, base.momentum_digest());
+    const std::string* digests[] = {&base_.momentum_digest(), &base_.second_moment_digest()};
+    for (const float initial : update_->initial_state()) {
+      WEFT_CHECK(state_.size() < std::size(digests));
+      const std::string& digest = *digests[state_.size()];
+      state_.emplace_back().initial = initial;
+      absl::Status status = state_.back().Open(*options_.vectors, header_, digest);
       if (!status.ok()) return status;
     }
     if (!IsDelta(options_.down)) return absl::OkStatus();
     VectorHeader delta_header = header_;
     delta_header.encoding = options_.down;
-    delta_header.base = *DigestFromBytes(base.digest());
+    delta_header.base = *DigestFromBytes(base_.digest());
     absl::StatusOr<VectorWriter> delta = VectorWriter::Create(*options_.vectors, delta_header);
     if (!delta.ok()) return delta.status();
     delta_writer_ = *std::move(delta);
-    return residual_.Open(*options_.vectors, header_, base.residual_digest());
+    return residual_.Open(*options_.vectors, header_, base_.residual_digest());
   }
 
-  absl::Status ReadBlock(uint64_t begin, uint64_t count) {
-    z_.resize(count);
-    absl::Status status = z_reader_->Read(begin, {}, absl::MakeSpan(z_));
-    x_.resize(x_readers_.size());
-    for (size_t k = 0; k < x_.size() && status.ok(); ++k) {
-      x_[k].resize(count);
-      const bool is_delta = IsDelta(x_readers_[k].header().encoding);
-      status = x_readers_[k].Read(
-          begin, is_delta ? absl::Span<const float>(z_) : absl::Span<const float>(),
-          absl::MakeSpan(x_[k]));
-      if (status.ok() && older_bases_[k].has_value()) status = MoveToBase(begin, k);
-    }
-    if (status.ok()) status = momentum_.Read(begin, count);
-    if (status.ok()) status = residual_.Read(begin, count);
-    return status;
-  }
-
-  // What a late site has learnt since its older base, from the base of today. An encoded change
-  // says that already.
-  absl::Status MoveToBase(uint64_t begin, size_t k) {
-    older_base_.resize(x_[k].size());
-    absl::Status status = older_bases_[k]->Read(begin, {}, absl::MakeSpan(older_base_));
-    if (!status.ok()) return status;
-    for (size_t i = 0; i < x_[k].size(); ++i) {
-      x_[k][i] = static_cast<float>(double{z_[i]} + (double{x_[k][i]} - double{older_base_[i]}));
+  // use(begin) when a block of the base and of all contributions is read.
+  template <typename Use>
+  absl::Status ForEachBlock(const Use& use) {
+    for (uint64_t begin = 0; begin < header_.element_count; begin += kBlockElements) {
+      z_.resize(std::min(kBlockElements, header_.element_count - begin));
+      absl::Status status = z_reader_->Read(begin, {}, absl::MakeSpan(z_));
+      if (status.ok()) status = contributions_.Read(begin, z_);
+      if (status.ok()) status = use(begin);
+      if (!status.ok()) return status;
     }
     return absl::OkStatus();
   }
 
-  void Combine(uint64_t count) {
+  absl::Status StepBlock(uint64_t begin) {
+    const uint64_t count = z_.size();
+    absl::Status status = residual_.Read(begin, count);
+    std::vector<absl::Span<float>> state;
+    for (StateVector& vector : state_) {
+      if (status.ok()) status = vector.Read(begin, count);
+      state.push_back(absl::MakeSpan(vector.block));
+    }
+    if (!status.ok()) return status;
     combined_.resize(count);
     target_.resize(count);
-    const std::vector<absl::Span<const float>> spans(x_.begin(), x_.end());
-    options_.aggregator->Combine(spans, weights_, absl::MakeSpan(combined_));
-    options_.update->Step(z_, combined_, absl::MakeSpan(momentum_.block), absl::MakeSpan(target_));
+    const std::vector<absl::Span<const float>> blocks = contributions_.blocks();
+    aggregator_->Combine(z_, blocks, absl::MakeSpan(combined_));
+    cosines_.Add(z_, blocks);
+    update_->Step(z_, combined_, state, absl::MakeSpan(target_));
     for (size_t i = 0; i < residual_.block.size(); ++i) target_[i] += residual_.block[i];
+    return WriteBlock(begin, count);
   }
 
   absl::Status WriteBlock(uint64_t begin, uint64_t count) {
@@ -194,56 +141,65 @@ class OuterStep {
       }
     }
     absl::Status status = next_writer_->Append(next_, {}, begin, &encoded_);
-    if (status.ok()) status = momentum_.Write(begin, &encoded_);
+    for (StateVector& vector : state_) {
+      if (status.ok()) status = vector.Write(begin, &encoded_);
+    }
     if (status.ok()) status = residual_.Write(begin, &encoded_);
+    for (uint64_t i = 0; i < count; ++i) target_[i] = double{next_[i]} - double{z_[i]};
+    kernels::AccumulateDot(target_.data(), target_.data(), count, step_squared_.data());
     return status;
   }
 
-  absl::StatusOr<ConsensusVersion> Commit(const ConsensusVersion& base) {
-    ConsensusVersion next;
-    next.set_version(base.version() + 1);
+  absl::StatusOr<OuterStepResult> Commit() {
+    OuterStepResult result;
+    ConsensusVersion& next = result.next;
+    next.set_version(base_.version() + 1);
     next.set_bytes(EncodedBytes(header_.encoding, header_.element_count));
     absl::Status status = CommitTo(&next_writer_, next.mutable_digest());
-    if (status.ok()) status = CommitTo(&momentum_.after, next.mutable_momentum_digest());
+    std::string* const digests[] = {next.mutable_momentum_digest(),
+                                    next.mutable_second_moment_digest()};
+    for (size_t i = 0; i < state_.size() && status.ok(); ++i) {
+      status = CommitTo(&state_[i].after, digests[i]);
+    }
     if (status.ok()) status = CommitTo(&residual_.after, next.mutable_residual_digest());
     if (status.ok() && delta_writer_.has_value()) {
       next.set_delta_bytes(EncodedBytes(options_.down, header_.element_count));
-      next.set_delta_base_digest(base.digest());
+      next.set_delta_base_digest(base_.digest());
       status = CommitTo(&delta_writer_, next.mutable_delta_digest());
     }
     if (!status.ok()) return status;
-    return next;
-  }
-  static absl::Status CommitTo(std::optional<VectorWriter>* writer, std::string* digest) {
-    if (!writer->has_value()) return absl::OkStatus();
-    absl::StatusOr<std::string> committed = (*writer)->Commit();
-    if (!committed.ok()) return committed.status();
-    *digest = *std::move(committed);
-    return absl::OkStatus();
+    result.cosines = cosines_.Cosines();
+    result.step_norm = std::sqrt(kernels::SumOfLanes(step_squared_.data()));
+    return result;
   }
 
   const OuterStepOptions& options_;
+  const ConsensusVersion& base_;
+  const RoundRecord& record_;
+  const Cohort cohort_;
   VectorHeader header_;
-  std::vector<double> weights_;
+  std::unique_ptr<OuterUpdate> update_;
+  std::unique_ptr<Aggregator> aggregator_;
   std::optional<VectorReader> z_reader_;
-  std::vector<VectorReader> x_readers_;
-  std::vector<std::optional<VectorReader>> older_bases_;  // of late contributions
+  ContributionBlocks contributions_;
   std::optional<VectorWriter> next_writer_, delta_writer_;
-  StateVector momentum_, residual_;
+  std::vector<StateVector> state_;
+  StateVector residual_;
+  MeanCosines cosines_;
+  Lanes step_squared_{};
   // The block under way.
-  std::vector<float> z_, next_, older_base_;
-  std::vector<std::vector<float>> x_;
+  std::vector<float> z_, next_;
   std::vector<double> combined_, target_;
   std::string encoded_;
 };
 
 }  // namespace
 
-absl::StatusOr<ConsensusVersion> ComputeOuterStep(const OuterStepOptions& options,
-                                                  const ConsensusVersion& base,
-                                                  const RoundRecord& record) {
+absl::StatusOr<OuterStepResult> ComputeOuterStep(const OuterStepOptions& options,
+                                                 const ConsensusVersion& base,
+                                                 const RoundRecord& record) {
   WEFT_CHECK(record.contributions_size() > 0);
-  return OuterStep(options).Run(base, record);
+  return OuterStep(options, base, record).Run();
 }
 
 }  // namespace weft

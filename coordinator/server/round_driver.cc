@@ -108,12 +108,6 @@ absl::StatusOr<std::unique_ptr<RoundDriver>> RoundDriver::Create(const LoadedRun
   std::unique_ptr<RoundDriver> driver(new RoundDriver(run, options, std::move(listener),
                                                       *std::move(store), *std::move(state),
                                                       *std::move(vectors)));
-  auto aggregator = MakeAggregator(run.manifest.manifest.consensus().combine());
-  auto update = MakeOuterUpdate(run.manifest.manifest.consensus().outer());
-  if (!aggregator.ok()) return aggregator.status();
-  if (!update.ok()) return update.status();
-  driver->aggregator_ = *std::move(aggregator);
-  driver->update_ = *std::move(update);
   driver->work_.emplace();
   RoundDriver* raw = driver.get();
   driver->loop_.emplace(options.tick, [raw] { raw->Tick(); });
@@ -245,29 +239,29 @@ void RoundDriver::Perform(const Effect& effect) {
 
 void RoundDriver::DoOuterStep(const RunOuterStep& step) {
   const uint64_t round = step.record.round();
-  const auto compute = [this, &step, round]() -> absl::StatusOr<ConsensusVersion> {
+  const auto compute = [this, &step, round]() -> absl::StatusOr<OuterStepResult> {
     const auto contributions = BlobDirectory::Open(run_.paths.contributions_of(round));
     if (!contributions.ok()) return contributions.status();
     if (absl::Status status = GatherContributions(run_.paths, step.record); !status.ok())
       return status;
     OuterStepOptions options;
-    options.aggregator = aggregator_.get();
-    options.update = update_.get();
-    options.down = *EncodingFromName(run_.manifest.manifest.encodings().down());
+    options.scheme = run_.manifest.manifest.consensus();
+    const Encodings& encodings = run_.manifest.manifest.encodings();
+    options.down = *FormatFromName(encodings.down(), encodings.topk_density());
     options.vectors = &vectors_;
     options.contributions = &*contributions;
-    auto next = ComputeOuterStep(options, step.base, step.record);
-    if (!next.ok() || !options_.keep_contributions) return next;
+    auto computed = ComputeOuterStep(options, step.base, step.record);
+    if (!computed.ok() || !options_.keep_contributions) return computed;
     const absl::Status kept =
-        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, *next));
+        KeepStep(run_.paths, vectors_, MakeKeptStep(step.base, step.record, computed->next));
     if (!kept.ok()) return kept;
-    return next;
+    return computed;
   };
-  const absl::StatusOr<ConsensusVersion> result = compute();
+  const absl::StatusOr<OuterStepResult> result = compute();
   loop_->Post([this, round, result] {
     outer_step_runs_ = false;
     if (result.ok()) {
-      Handle(OuterStepDone{round, *result}).IgnoreError();
+      Handle(OuterStepDone{round, result->next, result->cosines, result->step_norm}).IgnoreError();
     } else if (absl::IsInvalidArgument(result.status())) {
       Handle(OuterStepFailed{round, std::string(result.status().message())}).IgnoreError();
     } else {

@@ -20,8 +20,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "coordinator/core/aggregator.h"
-#include "coordinator/core/outer_optimizer.h"
 #include "coordinator/core/round_machine.h"
 #include "coordinator/core/run_clock.h"
 #include "coordinator/server/operator_command.h"
@@ -87,8 +85,6 @@ class RoundDriver {
   RoundMachine machine_;
   const RunClock clock_;
   const BlobDirectory vectors_;
-  std::unique_ptr<Aggregator> aggregator_;
-  std::unique_ptr<OuterUpdate> update_;
   absl::Status failure_;
   bool started_ = false;
   bool save_soon_ = false;

@@ -50,10 +50,12 @@ absl::Status CheckInitial(const RunManifest& manifest, const HuggingFaceModel& m
 
 // What the programs of this coordinator can do with the manifest.
 absl::Status CheckRules(const RunManifest& manifest) {
-  absl::Status status = MakeAggregator(manifest.consensus().combine()).status();
+  absl::Status status = FindRule(manifest.consensus().combine()).status();
   if (status.ok()) status = MakeOuterUpdate(manifest.consensus().outer()).status();
-  if (status.ok()) status = EncodingFromName(manifest.encodings().up()).status();
-  if (status.ok()) status = EncodingFromName(manifest.encodings().down()).status();
+  const Encodings& encodings = manifest.encodings();
+  for (const std::string& name : {encodings.up(), encodings.down()}) {
+    if (status.ok()) status = FormatFromName(name, encodings.topk_density()).status();
+  }
   return status;
 }
 

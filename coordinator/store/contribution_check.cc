@@ -20,8 +20,8 @@ Refusal CheckHeader(const VectorHeader& header, const VectorHeader& expected) {
   }
   if (header.encoding != expected.encoding) {
     return MakeRefusal(Refusal::WRONG_ENCODING,
-                       absl::StrCat("the vector's header says ", EncodingName(header.encoding),
-                                    ", the run uses ", EncodingName(expected.encoding)));
+                       absl::StrCat("the vector's header says ", FormatWords(header.encoding),
+                                    ", the run uses ", FormatWords(expected.encoding)));
   }
   if (header.base != expected.base) {
     return MakeRefusal(Refusal::WRONG_ROUND, "the vector's header names another base");

@@ -49,7 +49,9 @@ class Scratch {
 // The digests that an outer step reads besides contributions.
 std::vector<std::string> InputVectors(const KeptStep& step) {
   std::vector<std::string> digests = {step.base().digest()};
-  for (const std::string& state : {step.base().momentum_digest(), step.base().residual_digest()}) {
+  for (const std::string& state :
+       {step.base().momentum_digest(), step.base().second_moment_digest(),
+        step.base().residual_digest()}) {
     if (!state.empty()) digests.push_back(state);
   }
   return digests;
@@ -140,21 +142,19 @@ absl::StatusOr<ConsensusVersion> RepeatOuterStep(const RunPaths& paths, const Ru
       return ErrnoStatus("cannot link", to.PathOf(digest));
     }
   }
-  const auto aggregator = MakeAggregator(manifest.consensus().combine());
-  if (!aggregator.ok()) return aggregator.status();
-  const auto update = MakeOuterUpdate(manifest.consensus().outer());
-  if (!update.ok()) return update.status();
-  const auto down = EncodingFromName(manifest.encodings().down());
+  const auto down =
+      FormatFromName(manifest.encodings().down(), manifest.encodings().topk_density());
   if (!down.ok()) return down.status();
   const auto contributions = BlobDirectory::Open(paths.contributions_of(round));
   if (!contributions.ok()) return contributions.status();
   OuterStepOptions options;
-  options.aggregator = aggregator->get();
-  options.update = update->get();
+  options.scheme = manifest.consensus();
   options.down = *down;
   options.vectors = &to;
   options.contributions = &*contributions;
-  return ComputeOuterStep(options, step.base(), step.record());
+  absl::StatusOr<OuterStepResult> computed = ComputeOuterStep(options, step.base(), step.record());
+  if (!computed.ok()) return computed.status();
+  return std::move(computed->next);
 }
 
 absl::StatusOr<Recomputed> RecomputeRound(const std::string& folder, uint64_t round,
@@ -206,6 +206,8 @@ absl::StatusOr<Recomputed> RecomputeRound(const std::string& folder, uint64_t ro
   if (!computed.ok()) return computed.status();
   result.computed = Hex(computed->digest());
   Compare("momentum", step->result().momentum_digest(), computed->momentum_digest(),
+          &result.differences);
+  Compare("second moment", step->result().second_moment_digest(), computed->second_moment_digest(),
           &result.differences);
   Compare("residual", step->result().residual_digest(), computed->residual_digest(),
           &result.differences);

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "coordinator/core/outer_optimizer.h"
 #include "model/parameters/fragment_range.h"
 #include "model/parameters/parameter_codec.h"
 #include "nlohmann/json.hpp"
@@ -35,9 +37,10 @@ double Hours(uint64_t bytes, double mbit) {
   return static_cast<double>(bytes) * 8 / (mbit * 1e6) / 3600;
 }
 
-uint64_t EncodedBytesOf(const std::string& name, uint64_t parameters) {
-  const absl::StatusOr<Encoding> encoding = EncodingFromName(name);
-  return EncodedBytes(encoding.ok() ? *encoding : Encoding::kParametersFp32, parameters);
+uint64_t EncodedBytesOf(const RunManifest& manifest, const std::string& name, uint64_t parameters) {
+  const absl::StatusOr<VectorFormat> format =
+      FormatFromName(name, manifest.encodings().topk_density());
+  return EncodedBytes(format.ok() ? *format : Encoding::kParametersFp32, parameters);
 }
 
 bool IsDeltaName(const std::string& name) {
@@ -45,11 +48,11 @@ bool IsDeltaName(const std::string& name) {
   return encoding.ok() && IsDelta(*encoding);
 }
 
-// Vectors of the outer state: momentum, or both moments; what the way down has lost.
+// Vectors that the outer optimizer carries from version to version.
 uint64_t OuterStates(const RunManifest& manifest) {
-  const OuterOptimizer& outer = manifest.consensus().outer();
-  const uint64_t moments = outer.name() == "adam" ? 2 : outer.momentum() > 0 ? 1 : 0;
-  return moments + (IsDeltaName(manifest.encodings().down()) ? 1 : 0);
+  const absl::StatusOr<std::unique_ptr<OuterUpdate>> update =
+      MakeOuterUpdate(manifest.consensus().outer());
+  return update.ok() ? (*update)->initial_state().size() : 0;
 }
 
 // The most elements that travel in a round.
@@ -70,7 +73,8 @@ uint64_t WorksOfSite(const RunManifest& manifest, uint64_t sites) {
 
 uint64_t CoordinatorDisk(const RunManifest& manifest, const RunPlan& plan) {
   const uint64_t vector = plan.vector_bytes;
-  const uint64_t outer_states = OuterStates(manifest);
+  const uint64_t outer_states =
+      OuterStates(manifest) + (IsDeltaName(manifest.encodings().down()) ? 1 : 0);
   const uint64_t changes = IsDeltaName(manifest.encodings().down()) ? 2 * plan.down_bytes : 0;
   // The base and the next version while an outer step writes it, one more that a release waits
   // with; each outer state old and new.
@@ -150,8 +154,8 @@ RunPlan MakeRunPlan(const RunManifest& manifest, uint64_t parameters, const Plan
   plan.parameters = parameters;
   plan.vector_bytes = EncodedBytes(Encoding::kParametersFp32, parameters);
   const uint64_t elements = ElementsOfRound(manifest, parameters);
-  plan.up_bytes = EncodedBytesOf(manifest.encodings().up(), elements);
-  plan.down_bytes = EncodedBytesOf(manifest.encodings().down(), elements);
+  plan.up_bytes = EncodedBytesOf(manifest, manifest.encodings().up(), elements);
+  plan.down_bytes = EncodedBytesOf(manifest, manifest.encodings().down(), elements);
   plan.first_down_bytes = plan.vector_bytes;
 
   plan.up_hours = std::max(Hours(plan.up_bytes, options.mbit_up),

@@ -16,8 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/core/aggregator.h"
-#include "coordinator/core/outer_optimizer.h"
 #include "coordinator/core/round_machine.h"
 #include "coordinator/server/outer_step.h"
 #include "coordinator/store/rocksdb_round_store.h"
@@ -143,17 +141,12 @@ class Round {
     return stored;
   }
   ConsensusVersion Outer(const RoundRecord& record) {
-    OuterOptimizer plain;
-    plain.set_name("sgd");
-    plain.set_learning_rate(1);
-    const auto update = *MakeOuterUpdate(plain);
-    const auto aggregator = *MakeAggregator("mean");
-    OuterStepOptions options{.aggregator = aggregator.get(),
-                             .update = update.get(),
-                             .vectors = &vectors_,
-                             .contributions = &contributions_};
+    OuterStepOptions options{.vectors = &vectors_, .contributions = &contributions_};
+    options.scheme.set_combine("mean");
+    options.scheme.mutable_outer()->set_name("sgd");
+    options.scheme.mutable_outer()->set_learning_rate(1);
     ConsensusVersion next;
-    outer_step.seconds = Seconds([&] { next = *ComputeOuterStep(options, base_, record); });
+    outer_step.seconds = Seconds([&] { next = ComputeOuterStep(options, base_, record)->next; });
     outer_step.bytes = EncodedBytes(Encoding::kParametersFp32, x_.size());
     outer_step.syncs = 1;
     return next;

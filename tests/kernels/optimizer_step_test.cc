@@ -1,5 +1,5 @@
-// Every back end of AdamW against the reference, bit for bit; the reference against
-// torch.optim.AdamW; the pull against the minimum that it claims to be.
+// Every back end of AdamW and SGD against the reference, bit for bit; the reference against
+// torch.optim; the pull against the minimum that it claims to be.
 #include "kernels/optimizer_step.h"
 
 #include <gtest/gtest.h>
@@ -92,6 +92,81 @@ TEST(AdamW, PullIsTheProximalStep) {
     EXPECT_LT(w[i], u[i]);
   }
   ExpectSameBits(mw, mu);  // the pull does not enter the moments
+}
+
+TEST(Sgd, SameBitsAsReference) {
+  ForEachInstructionSet([] {
+    for (const float rho : {0.0f, 0.7f}) {
+      for (const size_t n : Lengths()) {
+        std::vector<float> got = AwkwardNumbers(n, 41), want = got;
+        const std::vector<float> gradient = AwkwardNumbers(n + 1, 42), base = AwkwardNumbers(n, 43);
+        const SgdStep options{
+            .learning_rate = 0.03f, .weight_decay = 0.1f, .rho = rho, .gradient_scale = 0.37f};
+        const float* z = rho == 0 ? nullptr : base.data();
+        Sgd(options, gradient.data() + 1, z, n, got.data());
+        reference::Sgd(options, gradient.data() + 1, z, n, want.data());
+        ExpectSameBits(got, want);
+      }
+    }
+  });
+}
+
+// Golden values: printed by sgd_golden.py beside this file, which runs torch.optim.SGD of torch
+// 2.13.0.
+TEST(Sgd, MatchesTorchOptim) {
+  const std::vector<std::vector<float>> golden = {
+      {0.492500007f, -1.23374999f, 1.97500002f, 0.0190050006f, -0.0240050014f, 3.0150001f,
+       -0.78125f},
+      {0.492537498f, -1.23258126f, 1.97262502f, 0.00890997518f, -0.011384977f, 2.98492503f,
+       -0.759843767f},
+      {0.488408148f, -1.22308505f, 1.95776188f, 0.0155320922f, -0.0196613856f, 2.9800005f,
+       -0.767711222f}};
+  std::vector<float> w = {0.5f, -1.25f, 2.0f, -0.001f, 1e-3f, 3.0f, -0.75f};
+  std::vector<float> gradient(7);
+  for (int step = 0; step < 3; ++step) {
+    for (int i = 0; i < 7; ++i) {
+      gradient[i] = 0.1f * (i + 1) * ((i + step) % 2 == 0 ? 1 : -1) / (step + 1);
+    }
+    Sgd({.learning_rate = 0.05f, .weight_decay = 0.1f}, gradient.data(), nullptr, 7, w.data());
+    for (int i = 0; i < 7; ++i) EXPECT_NEAR(w[i], golden[step][i], 5e-7f) << step << " " << i;
+  }
+}
+
+TEST(Sgd, PullIsTheProximalStep) {
+  const SgdStep options{.learning_rate = 0.05f, .rho = 3.0f};
+  const size_t n = 33;
+  const std::vector<float> gradient(n, 0.2f), base(n, -1.0f);
+  std::vector<float> w(n, 0.5f);
+  Sgd(options, gradient.data(), base.data(), n, w.data());
+  for (size_t i = 0; i < n; ++i) {
+    const double u = 0.5 - 0.05 * 0.2;
+    EXPECT_NEAR((w[i] - u) / 0.05 + 3.0 * (double{w[i]} + 1.0), 0.0, 1e-5);
+  }
+}
+
+TEST(AddPull, SameBitsAsReference) {
+  ForEachInstructionSet([] {
+    for (const size_t n : Lengths()) {
+      std::vector<float> got = AwkwardNumbers(n + 1, 51), want = got;
+      const std::vector<float> w = AwkwardNumbers(n, 52), base = AwkwardNumbers(n, 53);
+      AddPull(0.7f, w.data(), base.data(), n, got.data() + 1);
+      reference::AddPull(0.7f, w.data(), base.data(), n, want.data() + 1);
+      ExpectSameBits(got, want);
+    }
+  });
+}
+
+// The central difference of (rho/2) (w - z)^2, which is exact for a parabola. Of the norm without
+// its square it would be rho times a sign.
+TEST(AddPull, IsTheGradientOfTheSquaredDistance) {
+  const std::vector<float> w = {0.5f, -3.0f, 100.0f}, base = {0.25f, 1.0f, -50.0f};
+  std::vector<float> gradient(3);
+  const double rho = 0.5, h = 0.125;
+  AddPull(static_cast<float>(rho), w.data(), base.data(), 3, gradient.data());
+  for (int i = 0; i < 3; ++i) {
+    const auto penalty = [&](double at) { return rho / 2 * (at - base[i]) * (at - base[i]); };
+    EXPECT_NEAR(gradient[i], (penalty(w[i] + h) - penalty(w[i] - h)) / (2 * h), 1e-9);
+  }
 }
 
 }  // namespace

@@ -87,5 +87,73 @@ TEST(Scale, SameBitsAsReference) {
   });
 }
 
+TEST(Difference, SameBitsAsReference) {
+  ForEachInstructionSet([] {
+    for (const size_t n : Lengths()) {
+      const std::vector<float> x = AwkwardNumbers(n + 1, 13), y = AwkwardNumbers(n + 3, 14);
+      std::vector<double> got(n), want(n);
+      Difference(x.data() + 1, y.data() + 3, n, got.data());
+      reference::Difference(x.data() + 1, y.data() + 3, n, want.data());
+      ExpectSameBits(got, want);
+    }
+  });
+}
+
+// The products of the large ones and of the denormals stay inside double.
+std::vector<double> AwkwardDoubles(size_t n, uint32_t seed) {
+  const std::vector<float> x = AwkwardNumbers(n, seed);
+  return {x.begin(), x.end()};
+}
+
+TEST(AccumulateDot, SameBitsAsReferenceAndGoesOn) {
+  ForEachInstructionSet([] {
+    for (const size_t n : Lengths()) {
+      const std::vector<double> x = AwkwardDoubles(n + 1, 7), y = AwkwardDoubles(n + 3, 8);
+      std::vector<double> got = AwkwardDoubles(8, 9);
+      std::vector<double> want = got, divided = got;
+      AccumulateDot(x.data() + 1, y.data() + 3, n, got.data());
+      reference::AccumulateDot(x.data() + 1, y.data() + 3, n, want.data());
+      ExpectSameBits(got, want);
+      const size_t first = n / 2 / 8 * 8;
+      AccumulateDot(x.data() + 1, y.data() + 3, first, divided.data());
+      AccumulateDot(x.data() + 1 + first, y.data() + 3 + first, n - first, divided.data());
+      ExpectSameBits(divided, want);
+    }
+  });
+}
+
+TEST(AccumulateDot, OfADifferenceWithItselfIsTheSquaredDistance) {
+  const std::vector<float> x = AwkwardNumbers(1001, 10);
+  const std::vector<double> wide(x.begin(), x.end());
+  double lane[8] = {};
+  AccumulateDot(wide.data(), wide.data(), wide.size(), lane);
+  EXPECT_EQ(SumOfLanes(lane), SquaredDistance(x.data(), nullptr, x.size()));
+}
+
+TEST(CompareExchange, SameBitsAsReference) {
+  ForEachInstructionSet([] {
+    for (const size_t n : Lengths()) {
+      std::vector<double> low = AwkwardDoubles(n, 11), high = AwkwardDoubles(n, 12);
+      std::vector<double> want_low = low, want_high = high;
+      CompareExchange(low.data(), high.data(), n);
+      reference::CompareExchange(want_low.data(), want_high.data(), n);
+      ExpectSameBits(low, want_low);
+      ExpectSameBits(high, want_high);
+      for (size_t i = 0; i < n; ++i) EXPECT_LE(low[i], high[i]);
+    }
+  });
+}
+
+TEST(CompareExchange, LeavesEqualOnesWhereTheyAre) {
+  ForEachInstructionSet([] {
+    std::vector<double> low(33, 0.0), high(33, -0.0);
+    CompareExchange(low.data(), high.data(), low.size());
+    for (size_t i = 0; i < low.size(); ++i) {
+      EXPECT_FALSE(std::signbit(low[i])) << i;
+      EXPECT_TRUE(std::signbit(high[i])) << i;
+    }
+  });
+}
+
 }  // namespace
 }  // namespace weft::kernels

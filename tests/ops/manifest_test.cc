@@ -81,7 +81,8 @@ class ManifestTest : public ::testing::Test {
 };
 
 TEST_F(ManifestTest, NewManifestsOfEveryPresetAreAllowed) {
-  for (const char* preset : {"fedavg", "fedprox", "diloco", "proximal"}) {
+  for (const char* preset : {"fedavg", "fedprox", "elastic", "elastic_async", "delayed", "diloco",
+                             "fedadam", "admm", "proximal"}) {
     NewManifestOptions options = Options();
     options.preset = preset;
     absl::StatusOr<RunManifest> run = NewManifest(options);
@@ -106,18 +107,18 @@ TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
       {[](RunManifest* m) { m->mutable_model()->set_layer_count(0); }, "layer_count"},
       {[](RunManifest* m) { m->mutable_model()->set_layer_count(2); }, "layout_digest"},
       {[](RunManifest* m) { m->mutable_consensus()->set_preset("best"); },
-       "fedavg, fedprox, diloco, proximal"},
-      {[](RunManifest* m) { m->mutable_consensus()->set_preset("fedavg"); }, "has no pull"},
+       "fedavg, fedprox, elastic, elastic_async, delayed, diloco, fedadam, admm, proximal"},
+      {[](RunManifest* m) { m->mutable_consensus()->set_preset("fedavg"); }, "no pull"},
       {[](RunManifest* m) { m->mutable_consensus()->set_preset("diloco"); }, "Nesterov"},
-      {[](RunManifest* m) { m->mutable_consensus()->clear_pull(); }, "needs rho or pull"},
+      {[](RunManifest* m) { m->mutable_consensus()->clear_pull(); }, "means rho or pull"},
       {[](RunManifest* m) { m->mutable_consensus()->set_rho(1); }, "give one of them"},
       {[](RunManifest* m) { m->mutable_consensus()->set_pull(1); }, "consensus.pull is 1"},
       {[=](RunManifest* m) { m->mutable_consensus()->set_pull(nan); }, "consensus.pull is nan"},
       {[](RunManifest* m) { m->mutable_consensus()->set_alpha(0); }, "consensus.alpha is 0"},
-      {[](RunManifest* m) { m->mutable_consensus()->set_combine("median"); },
-       "consensus.combine is 'median'; allowed: mean"},
-      {[](RunManifest* m) { m->mutable_consensus()->mutable_outer()->set_name("adam"); },
-       "consensus.outer.name is 'adam'"},
+      {[](RunManifest* m) { m->mutable_consensus()->set_combine("best"); },
+       "consensus.combine is 'best'; allowed: mean, norm_clipped_mean, trimmed_mean"},
+      {[](RunManifest* m) { m->mutable_consensus()->mutable_outer()->set_name("rmsprop"); },
+       "consensus.outer.name is 'rmsprop'; allowed: sgd, adam"},
       {[](RunManifest* m) { m->mutable_consensus()->mutable_outer()->set_learning_rate(0); },
        "consensus.outer.learning_rate"},
       {[](RunManifest* m) { m->mutable_consensus()->mutable_outer()->set_momentum(1); },
@@ -127,7 +128,7 @@ TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
       {[](RunManifest* m) { m->mutable_rounds()->set_round_count(0); }, "rounds.round_count"},
       {[](RunManifest* m) { m->mutable_rounds()->set_inner_steps(0); }, "rounds.inner_steps"},
       {[](RunManifest* m) { m->mutable_rounds()->set_round_count(4'000'000'000u); },
-       "rounds.round_count x rounds.inner_steps"},
+       "the steps of all rounds is 80000000000; allowed: at most 100000000"},
       {[](RunManifest* m) { m->mutable_rounds()->set_quorum(4); },
        "rounds.quorum is 4; allowed: 1 to sites_to_start, 3"},
       {[](RunManifest* m) { m->mutable_rounds()->set_sites_to_start(0); }, "sites_to_start is 0"},

@@ -18,6 +18,8 @@ Checkers::Checkers(const Scenario& scenario) : scenario_(scenario) {
   PlainConsensus initial;
   initial.z = InitialVector(scenario.seed, scenario.elements);
   initial.momentum.assign(scenario.elements, 0.0f);
+  const double tau = scenario.manifest.consensus().outer().tau();
+  initial.second_moment.assign(scenario.elements, static_cast<float>(tau * tau));
   initial.residual.assign(scenario.elements, 0.0f);
   initial.digest = DigestOf(*EncodeBlob(Encoding::kParametersFp32, initial.z, {}, ""));
   versions_.push_back(std::move(initial));

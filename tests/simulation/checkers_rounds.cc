@@ -1,5 +1,6 @@
 // What the checkers have to say of a round that has ended: whom it counted, and what came of it.
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/simulation/checkers.h"
@@ -48,9 +49,10 @@ PlainConsensus Checkers::Recompute(const RoundRecord& record) {
     }
     const auto staleness = static_cast<double>(record.base_version() - c.base_version());
     contributions.push_back(
-        {weight / std::pow(1 + staleness, rules.late_discount()), *std::move(x)});
+        {weight / std::pow(1 + staleness, rules.late_discount()), c.inner_steps(), *std::move(x)});
   }
-  return contributions.empty() ? base : PlainOuterStep(scenario_, base, contributions);
+  if (contributions.empty()) return base;
+  return PlainOuterStep(scenario_, base, std::move(contributions));
 }
 
 // A version with the bytes of an older one: of its own base, or of one that was found good.

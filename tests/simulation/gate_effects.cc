@@ -52,7 +52,7 @@ SimulatedGate::Came SimulatedGate::Do(const site::JoinRun&) {
 
 SimulatedGate::Came SimulatedGate::Do(const site::FetchBase& effect) {
   const std::string wanted = Hex(effect.round.base_digest());
-  if (HoldsWhole(BaseFile(wanted), wanted)) return site::BaseFetched{wanted};
+  if (HoldsWhole(BaseFile(wanted), wanted)) return site::BaseFetched{wanted, ""};
   if (!effect.delta) {
     PullWhole(effect.round);
     return std::nullopt;
@@ -88,7 +88,7 @@ SimulatedGate::Came SimulatedGate::UseDelta(const RoundEvent& round, const PullA
       const std::string blob = *EncodeBlob(Encoding::kParametersFp32, *x, {}, "");
       if (Hex(DigestOf(blob)) == wanted || !world_->mutation.verifies_base) {
         if (!Write(BaseFile(wanted), blob)) return std::nullopt;
-        return site::BaseFetched{wanted};
+        return site::BaseFetched{wanted, ""};
       }
     }
   }
@@ -105,7 +105,7 @@ SimulatedGate::Came SimulatedGate::UseWhole(const RoundEvent& round, const PullA
     return site::OperationFailed{site::Operation::kPull, "the blob is not what it was called"};
   }
   if (!Write(BaseFile(wanted), answer.blob)) return std::nullopt;
-  return site::BaseFetched{wanted};
+  return site::BaseFetched{wanted, ""};
 }
 
 void SimulatedGate::WriteOrder(const RoundEvent& round, uint32_t steps_enough) {
@@ -118,6 +118,11 @@ void SimulatedGate::WriteOrder(const RoundEvent& round, uint32_t steps_enough) {
   order.set_inner_steps(round.inner_steps());
   order.set_steps_enough(steps_enough);
   if (Write(kOrderFile, order.SerializeAsString())) worker_.OrderWritten();
+}
+
+// No scenario has duals.
+SimulatedGate::Came SimulatedGate::Do(const site::PrepareDual& effect) {
+  return site::DualReady{Hex(effect.round.base_digest()), effect.dual, ""};
 }
 
 SimulatedGate::Came SimulatedGate::Do(const site::WriteOrder& effect) {
@@ -173,7 +178,7 @@ SimulatedGate::Came SimulatedGate::Do(const site::FormContribution& effect) {
   if (CrashesHere("between a contribution and its statement")) return std::nullopt;
   const std::string bytes = statement.SerializeAsString();
   if (!Write(StatementFile(effect.round.round()), DigestOf(bytes) + bytes)) return std::nullopt;
-  return site::ContributionFormed{own, blob->size()};
+  return site::ContributionFormed{own, blob->size(), "", ""};
 }
 
 SimulatedGate::Came SimulatedGate::Do(const site::PushContribution& effect) {
@@ -184,7 +189,7 @@ SimulatedGate::Came SimulatedGate::Do(const site::PushContribution& effect) {
   const bool whole = HoldsWhole(OwnFile(own), own) && statement != nullptr &&
                      DigestOf(Signed(*statement)) == statement->substr(0, sizeof(Digest));
   if (!whole) {
-    Came came = Do(site::FormContribution{effect.round, machine_->state().result()});
+    Came came = Do(site::FormingOf(machine_->state()));
     if (!up() || (came.has_value() && std::holds_alternative<site::ResultUnusable>(*came))) {
       return came;
     }
@@ -262,6 +267,11 @@ SimulatedGate::Came SimulatedGate::Do(const site::LeaveRun& effect) {
 
 SimulatedGate::Came SimulatedGate::Do(const site::Warn& effect) {
   world_->Trace(name_, "warns: ", effect.words);
+  return std::nullopt;
+}
+
+SimulatedGate::Came SimulatedGate::Do(const site::Note& effect) {
+  world_->Trace(name_, "notes: ", effect.words);
   return std::nullopt;
 }
 

@@ -20,11 +20,10 @@ OuterStepRun::OuterStepRun(const Scenario& scenario, const Mutation& mutation, S
       mutation_(mutation),
       disk_(disk),
       step_(std::move(step)),
-      aggregator_(*MakeAggregator(scenario.manifest.consensus().combine())),
       update_(*MakeOuterUpdate(scenario.manifest.consensus().outer())) {}
 
-bool OuterStepRun::ReadState(const std::string& digest, Vector* state) {
-  state->assign(scenario_.elements, 0.0f);
+bool OuterStepRun::ReadState(const std::string& digest, Vector* state, float initial) {
+  state->assign(scenario_.elements, initial);
   if (digest.empty()) return true;
   const std::string* blob = disk_->Read(VectorFile(digest));
   if (blob == nullptr) return false;
@@ -37,9 +36,13 @@ bool OuterStepRun::ReadState(const std::string& digest, Vector* state) {
 
 bool OuterStepRun::Open() {
   const ConsensusVersion& base = step_.base;
-  if (!ReadState(base.digest(), &z_) || !ReadState(base.momentum_digest(), &momentum_) ||
-      !ReadState(base.residual_digest(), &residual_)) {
+  if (!ReadState(base.digest(), &z_) || !ReadState(base.residual_digest(), &residual_)) {
     return false;
+  }
+  const std::string* digests[] = {&base.momentum_digest(), &base.second_moment_digest()};
+  for (const float initial : update_->initial_state()) {
+    const std::string& digest = *digests[state_.size()];
+    if (!ReadState(digest, &state_.emplace_back(), initial)) return false;
   }
   for (const StoredContribution& stored : step_.record.contributions()) {
     const std::string* blob = disk_->Read(ContributionFile(round(), stored.digest()));
@@ -59,9 +62,18 @@ bool OuterStepRun::Open() {
       }
     }
     x_.push_back(*std::move(x));
-    weights_.push_back(stored.weight());
   }
   next_.resize(scenario_.elements);
+  return MakeRule();
+}
+
+bool OuterStepRun::MakeRule() {
+  const ConsensusScheme& scheme = scenario_.manifest.consensus();
+  const Cohort cohort = CohortOf(step_.record);
+  // Scenarios draw rules that need no products of the changes.
+  auto aggregator = MakeAggregator(scheme, cohort, /*products=*/nullptr);
+  if (aggregator.ok()) aggregator_ = *std::move(aggregator);
+  if (!aggregator.ok()) problem_ = std::string(aggregator.status().message());
   return true;
 }
 
@@ -70,11 +82,11 @@ bool OuterStepRun::StepBlock() {
   std::vector<absl::Span<const float>> blocks;
   for (const Vector& x : x_) blocks.push_back(absl::MakeConstSpan(x).subspan(begin_, count));
   std::vector<double> combined(count), target(count);
-  aggregator_->Combine(blocks, weights_, absl::MakeSpan(combined));
-  absl::Span<float> momentum;
-  if (update_->has_momentum()) momentum = absl::MakeSpan(momentum_).subspan(begin_, count);
   const absl::Span<const float> z = absl::MakeConstSpan(z_).subspan(begin_, count);
-  update_->Step(z, combined, momentum, absl::MakeSpan(target));
+  aggregator_->Combine(z, blocks, absl::MakeSpan(combined));
+  std::vector<absl::Span<float>> state;
+  for (Vector& vector : state_) state.push_back(absl::MakeSpan(vector).subspan(begin_, count));
+  update_->Step(z, combined, state, absl::MakeSpan(target));
   for (uint64_t i = 0; i < count; ++i) {
     if (IsDelta(scenario_.down)) target[i] += residual_[begin_ + i];
     next_[begin_ + i] = static_cast<float>(target[i]);
@@ -95,7 +107,7 @@ bool OuterStepRun::StepBlock() {
   begin_ += count;
   // The mutation: the momentum of the version that is still in force is overwritten.
   if (mutation_.changes_momentum_in_place && !step_.base.momentum_digest().empty()) {
-    const auto blob = EncodeBlob(Encoding::kParametersFp32, momentum_, {}, "");
+    const auto blob = EncodeBlob(Encoding::kParametersFp32, state_[0], {}, "");
     if (blob.ok()) disk_->Write({{VectorFile(step_.base.momentum_digest()), *blob}}, Sync::kYes);
   }
   disk_->Write({{absl::StrCat("temporary/", round()), std::string(begin_, 'b')}}, Sync::kNo);
@@ -107,8 +119,9 @@ void OuterStepRun::Encode(std::vector<Output>* outputs) {
     return *EncodeBlob(Encoding::kParametersFp32, x, {}, "");
   };
   outputs->push_back({whole(next_), result_.mutable_digest()});
-  if (update_->has_momentum())
-    outputs->push_back({whole(momentum_), result_.mutable_momentum_digest()});
+  std::string* const digests[] = {result_.mutable_momentum_digest(),
+                                  result_.mutable_second_moment_digest()};
+  for (size_t i = 0; i < state_.size(); ++i) outputs->push_back({whole(state_[i]), digests[i]});
   if (!IsDelta(scenario_.down)) return;
   outputs->push_back({whole(residual_), result_.mutable_residual_digest()});
   outputs->push_back({*EncodeBlob(scenario_.down, next_, z_, step_.base.digest()),

@@ -49,7 +49,8 @@ class OuterStepRun {
     std::string blob;
     std::string* digest;
   };
-  bool ReadState(const std::string& digest, Vector* state);
+  bool ReadState(const std::string& digest, Vector* state, float initial = 0);
+  bool MakeRule();
   void Encode(std::vector<Output>* outputs);
 
   const Scenario& scenario_;
@@ -58,9 +59,9 @@ class OuterStepRun {
   RunOuterStep step_;
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<OuterUpdate> update_;
-  Vector z_, momentum_, residual_, next_;
+  Vector z_, residual_, next_;
+  std::vector<Vector> state_;  // of the outer optimizer
   std::vector<Vector> x_;
-  std::vector<double> weights_;
   uint64_t begin_ = 0;
   bool encoded_ = false;
   std::vector<Output> outputs_;

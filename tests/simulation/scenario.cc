@@ -63,6 +63,26 @@ void DrawScheme(Random* random, ConsensusScheme* scheme) {
   }
 }
 
+// Draws of their own: what was drawn before them stays what it was.
+void DrawCombination(uint64_t seed, RunManifest* manifest) {
+  Random random(Mix(seed) ^ 0x636f6d62696e65);
+  ConsensusScheme* scheme = manifest->mutable_consensus();
+  const RoundRules& rules = manifest->rounds();
+  scheme->mutable_influence()->set_normalize_steps(random.Chance(0.2));
+  if (random.Chance(0.15)) {
+    OuterOptimizer* outer = scheme->mutable_outer();
+    outer->set_name("adam");
+    outer->set_learning_rate(0.01);
+    outer->set_momentum(0.9);
+    outer->clear_nesterov();
+    outer->set_beta2(0.99);
+    outer->set_tau(1e-3);
+  }
+  if (rules.quorum() < 3 || rules.late() == "carry" || random.Chance(0.5)) return;
+  scheme->set_combine(random.Chance(0.5) ? "median" : "trimmed_mean");
+  if (scheme->combine() == "trimmed_mean") scheme->set_faulty_max((rules.quorum() - 1) / 2);
+}
+
 // A quarter of the federations see hardly a fault: what goes wrong there is the machines' own.
 void DrawFaults(Random* random, Scenario* scenario) {
   const double much = random->Chance(0.25) ? 0.1 : random->Unit() * 2;
@@ -110,6 +130,7 @@ Scenario DrawScenario(uint64_t seed) {
   DrawRules(&random, scenario, manifest.mutable_rounds());
   DrawPolicies(&random, manifest.mutable_rounds());
   DrawScheme(&random, manifest.mutable_consensus());
+  DrawCombination(seed, &manifest);
   DrawFaults(&random, &scenario);
   manifest.set_protocol_version(1);
   manifest.set_run_id("simulated");

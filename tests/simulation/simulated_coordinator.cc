@@ -25,7 +25,7 @@ std::string ReceiptFile(const Receipt& receipt) {
 SimulatedCoordinator::SimulatedCoordinator(World* world)
     : Process(world), disk_(&world->faults, Mix(world->scenario.seed ^ 0xc0)) {
   const Scenario& scenario = world->scenario;
-  shape_ = {Layout(), manifest().encodings().up(), EncodedBytes(scenario.up, scenario.elements)};
+  shape_ = {Layout(), manifest().encodings().up(), {EncodedBytes(scenario.up, scenario.elements)}};
   const PlainConsensus& initial = world->checkers.versions().front();
   ConsensusVersion consensus;
   consensus.set_digest(initial.digest);
@@ -219,8 +219,9 @@ void SimulatedCoordinator::RemoveUnneeded() {
   std::set<std::string> needed;
   for (const ConsensusVersion* version :
        {&state.consensus(), &state.candidate(), &state.last_good()}) {
-    for (const std::string* digest : {&version->digest(), &version->delta_digest(),
-                                      &version->momentum_digest(), &version->residual_digest()}) {
+    for (const std::string* digest :
+         {&version->digest(), &version->delta_digest(), &version->momentum_digest(),
+          &version->second_moment_digest(), &version->residual_digest()}) {
       needed.insert(VectorFile(*digest));
     }
   }

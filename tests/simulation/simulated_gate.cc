@@ -46,7 +46,8 @@ void SimulatedGate::Start() {
   }
   world_->Trace(name_, "gate starts at ", GateState::Stage_Name(state.stage()), " of round ",
                 state.round().round());
-  machine_ = std::make_unique<site::SiteMachine>(std::move(state), site::SiteLimits{});
+  machine_ = std::make_unique<site::SiteMachine>(std::move(state), site::SiteLimits{},
+                                                 site::SchemeOf(world_->scenario.manifest));
   events_.clear();
   effects_.clear();
   busy_ = joined_ = false;

@@ -56,6 +56,7 @@ class SimulatedGate final : public SiteEnd, private Process {
 
   Came Do(const site::JoinRun&);
   Came Do(const site::FetchBase& effect);
+  Came Do(const site::PrepareDual& effect);
   Came Do(const site::WriteOrder& effect);
   Came Do(const site::CutOrder& effect);
   Came Do(const site::FormContribution& effect);
@@ -67,6 +68,7 @@ class SimulatedGate final : public SiteEnd, private Process {
   Came Do(const site::StopWorker&);
   Came Do(const site::LeaveRun& effect);
   Came Do(const site::Warn& effect);
+  Came Do(const site::Note& effect);
   Came Do(const site::Finish&);
   Came Do(const site::Fail& effect);
 

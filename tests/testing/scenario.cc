@@ -13,6 +13,7 @@ namespace weft::testing {
 namespace {
 
 constexpr char kRules[] = "rules: ";
+constexpr char kScheme[] = "scheme: ";
 constexpr char kEvent[] = "> ";
 constexpr char kIndent[] = "    ";
 
@@ -35,6 +36,7 @@ std::string Replay(const std::string& script, Player* player) {
     if (StartsWith(line, kIndent)) continue;
     out << line << "\n";
     if (StartsWith(line, kRules)) player->SetRules(line.substr(sizeof(kRules) - 1));
+    if (StartsWith(line, kScheme)) player->SetScheme(line.substr(sizeof(kScheme) - 1));
     if (!StartsWith(line, kEvent)) continue;
     const std::vector<std::string> done = player->Play(line.substr(sizeof(kEvent) - 1));
     for (const std::string& effect : done) out << kIndent << effect << "\n";

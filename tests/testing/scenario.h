@@ -1,7 +1,8 @@
 // Scripts of the protocol: what happens to a machine, line by line, and what it does about it.
 //
 //   # A round closes at its deadline with the quorum.          the rule, in a sentence
-//   rules: quorum: 2 sites_to_start: 3 round_seconds_max: 60   text format, once or not at all
+//   rules: quorum: 2 sites_to_start: 3 round_seconds_max: 60   text format of the manifest's rounds
+//   scheme: asynchrony: "delayed"                              and of its consensus; or not at all
 //   > a joins                                                  an event
 //       SITE_JOINED a: joined                                  what the machine does about it
 //
@@ -16,12 +17,15 @@
 #include <string>
 #include <vector>
 
+#include "proto/check.h"
+
 namespace weft::testing {
 
 class Player {
  public:
   virtual ~Player() = default;
   virtual void SetRules(const std::string& text_format) = 0;
+  virtual void SetScheme(const std::string&) { WEFT_CHECK(false); }  // where a script has a scheme
   // Plays one event; returns lines. An event that cannot be read is a line that says so.
   virtual std::vector<std::string> Play(const std::string& event) = 0;
 };

@@ -69,6 +69,26 @@ TEST_F(TokenShardReaderTest, SamplesAreWindowsOfTheConcatenation) {
   }
 }
 
+TEST_F(TokenShardReaderTest, TheHeldOutSideIsReadAlone) {
+  auto writer = TokenShardWriter::Create(folder_ / "split", tokenizer_, {.held_out = 0.5});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE((*writer)->Add(absl::StrCat("document ", i * i)).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  const std::vector<std::string> folders = {folder_ / "split"};
+  const absl::StatusOr<ShardManifest> manifest = ReadShardManifest(folders[0]);
+  ASSERT_GT(manifest->held_out.tokens, 16);
+  const auto held_out = TokenDataset::Open(folders, tokenizer_.model_sha256(), 16, Split::kHeldOut);
+  ASSERT_TRUE(held_out.ok()) << held_out.status();
+  EXPECT_EQ(held_out->token_count(), manifest->held_out.tokens);
+  EXPECT_EQ(Open(folders)->token_count(), manifest->train.tokens);
+
+  const std::string none = Prepare("one", 40, 1 << 20);
+  ExpectRefused(TokenDataset::Open(std::vector<std::string>{none}, tokenizer_.model_sha256(), 16,
+                                   Split::kHeldOut)
+                    .status(),
+                absl::StatusCode::kInvalidArgument, "the held-out data holds 0 tokens");
+}
+
 TEST_F(TokenShardReaderTest, RefusesTextForLessThanOneSample) {
   const std::string folder = Prepare("one", 2, 1 << 20);
   const int tokens = static_cast<int>(all_.size());

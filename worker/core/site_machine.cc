@@ -79,24 +79,47 @@ SiteMachine::Effects SiteMachine::On(const RoundChanged& changed) {
 SiteMachine::Effects SiteMachine::On(const BaseFetched& fetched) {
   if (fetched.digest != Hex(state_.round().base_digest())) return {};
   if (state_.stage() == GateState::FINISHING) {
-    state_.set_held_digest(fetched.digest);
+    state_.set_held_digest(fetched.assembled.empty() ? fetched.digest : fetched.assembled);
     state_.set_stage(GateState::FINISHED);
     return Drive();
   }
   if (state_.stage() != GateState::FETCHING) return {};
   state_.set_held_digest(fetched.digest);
+  if (!scheme_.dual) return Order("");
+  const double now = state_.round().rho() > 0 ? state_.round().rho() : scheme_.rho;
+  const double before = state_.dual_rho();
+  return {PrepareDual{state_.round(), state_.dual_digest(), state_.counted_vector(),
+                      now > 0 && before > 0 ? before / now : 1}};
+}
+
+SiteMachine::Effects SiteMachine::On(const DualReady& ready) {
+  if (state_.stage() != GateState::FETCHING || ready.base != Hex(state_.round().base_digest()))
+    return {};
+  state_.set_dual_digest(ready.dual);
+  state_.set_dual_rho(state_.round().rho() > 0 ? state_.round().rho() : scheme_.rho);
+  state_.clear_counted_vector();
+  return Order(ready.anchor);
+}
+
+SiteMachine::Effects SiteMachine::Order(std::string anchor) {
+  const RoundEvent& round = state_.round();
+  state_.set_anchor_digest(std::move(anchor));
   state_.set_stage(GateState::TRAINING);
   cut_work_ = UINT64_MAX;  // the order is written anew, without the cut
-  return {WriteOrder{state_.round()}, CleanUp{WorkOf(state_.round()), {fetched.digest}}};
+  std::vector<std::string> keep = {Hex(round.base_digest())};
+  for (const FragmentVersion& fragment : round.fragments()) keep.push_back(Hex(fragment.digest()));
+  return {WriteOrder{round}, CleanUp{WorkOf(round), std::move(keep), OwnVectors()}};
 }
 
 SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
   if (state_.stage() != GateState::TRAINING || seen.result.round() != WorkOf(state_.round()))
     return {};
+  state_.set_work_count(state_.work_count() + 1);
   if (seen.result.base_digest() != Hex(state_.round().base_digest())) {
     return EndRound(
         absl::StrCat("nothing sent: the worker's result is of base ", seen.result.base_digest()));
   }
+  SettleUndecided();
   *state_.mutable_result() = seen.result;
   state_.set_stage(GateState::FORMING);
   return Drive();
@@ -122,6 +145,11 @@ SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
                               " was formed before, now it is ", formed.blob_digest,
                               ": the site vector changed on disk; nothing more is sent")}};
   }
+  state_.set_contribution_version(state_.round().context().base_version());
+  state_.set_contribution_fragment(state_.round().context().fragment());
+  state_.set_contribution_vector(state_.result().vector_digest());
+  state_.set_residual_next(formed.residual);
+  state_.set_sent_next(formed.sent);
   state_.set_contribution_base(base);
   state_.set_contribution_work(work);
   state_.set_contribution_blob(formed.blob_digest);
@@ -136,6 +164,7 @@ SiteMachine::Effects SiteMachine::On(const ContributionStored& stored) {
     return {Fail{absl::StrCat("the coordinator's receipt names ", stored.receipt_digest,
                               ", sent was ", state_.contribution_blob())}};
   }
+  state_.set_outcome_awaited(!IsDecided());
   state_.set_stage(GateState::REPORTING);
   return Drive();
 }

@@ -14,10 +14,6 @@ bool SameRound(const RoundEvent& a, const RoundEvent& b) {
   return a.round() == b.round() && a.base_digest() == b.base_digest();
 }
 
-bool SameWork(const RoundEvent& a, const RoundEvent& b) {
-  return WorkOf(a) == WorkOf(b) && a.base_digest() == b.base_digest();
-}
-
 }  // namespace
 
 SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again) {
@@ -28,9 +24,10 @@ SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again
     return {Fail{absl::StrCat("the coordinator speaks of run '", context.run_id(),
                               "', this site accepted '", state_.run_id(), "'")}};
   }
-  if (context.fragment_count() > 1) {
-    return {Fail{absl::StrCat("the round has ", context.fragment_count(),
-                              " fragments; this gate exchanges whole vectors: update it")}};
+  if (!HasTheFragments(now)) {
+    return {Fail{absl::StrCat("the round is of fragment ", context.fragment(), " of ",
+                              context.fragment_count(), ", and names ", now.fragments_size(),
+                              "; in the accepted manifest the vector has ", scheme_.fragments)}};
   }
   if (context.coordinator_epoch() < state_.coordinator_epoch()) {
     return {Fail{absl::StrCat("the coordinator went back from epoch ", state_.coordinator_epoch(),
@@ -38,6 +35,21 @@ SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again
   }
   // After a take-over the session is void.
   if (context.coordinator_epoch() > state_.coordinator_epoch()) return {JoinRun{}};
+  Effects effects = TakeOutcome(now);
+  for (SiteEffect& effect : FollowPhase(now, drive_again)) effects.push_back(std::move(effect));
+  return effects;
+}
+
+bool SiteMachine::HasTheFragments(const RoundEvent& now) const {
+  const MessageContext& context = now.context();
+  if (context.fragment_count() != scheme_.fragments || context.fragment() >= scheme_.fragments)
+    return false;
+  const bool used = now.phase() == RoundEvent::OPEN || now.phase() == RoundEvent::FINISHED;
+  return !used || scheme_.fragments == 1 ||
+         now.fragments_size() == static_cast<int>(scheme_.fragments);
+}
+
+SiteMachine::Effects SiteMachine::FollowPhase(const RoundEvent& now, bool drive_again) {
   switch (now.phase()) {
     case RoundEvent::OPEN:
       return FollowOpen(now, drive_again);
@@ -62,27 +74,52 @@ SiteMachine::Effects SiteMachine::Follow(const RoundEvent& now, bool drive_again
 
 SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_again) {
   if (state_.stage() == GateState::WAITING) return Begin(now);
-  if (!SameWork(now, state_.round())) {
+  if (scheme_.asynchronous && state_.stage() == GateState::DONE && state_.outcome_awaited()) {
+    // It waits for its turn. An event that does not know of it may have been on its way when it was
+    // stored; but not the one of a reply to joining: that coordinator has lost it, and gets the
+    // same bytes again.
+    if (!drive_again || now.contribution_stored()) return {};
+    state_.set_stage(GateState::FORMING);
+    return Drive();
+  }
+  if (!SameWork(now)) {
     if (!MayStillCount(now)) return Begin(now);
+    if (scheme_.asynchronous) TakeDeadline(now);
     return drive_again ? Drive() : Effects{};
   }
-  if (now.round() != state_.round().round()) return FollowReopened(now, drive_again);
+  if (now.round() != state_.round().round() && !scheme_.asynchronous)
+    return FollowReopened(now, drive_again);
   // A site that came too late for the round is invited when the round is extended.
   if (state_.round().contribution_stored() && !now.contribution_stored()) return Begin(now);
   // And an extension asks again: what could not be sent then may be trained, and sent, now.
-  if (state_.stage() == GateState::DONE && !now.contribution_stored() &&
+  if (state_.stage() == GateState::DONE && !now.contribution_stored() && !IsDecided() &&
       now.deadline_unix_ms() > state_.round().deadline_unix_ms()) {
     return Begin(now);
   }
-  state_.mutable_round()->set_deadline_unix_ms(now.deadline_unix_ms());
-  state_.mutable_round()->set_cut_unix_ms(now.cut_unix_ms());
+  TakeDeadline(now);
   if (now.contribution_stored() && state_.stage() < GateState::REPORTING) {
     if (state_.stage() != GateState::PUSHING)
       return EndRound("the contribution was stored already");
+    state_.set_outcome_awaited(!IsDecided());
     state_.set_stage(GateState::REPORTING);  // The reply to the push was lost.
     return Drive();
   }
   return drive_again ? Drive() : Effects{};
+}
+
+// The same work: with a barrier that of the round, or of rounds before it that were given up.
+// Without one, rounds pass while a site trains, each closed by somebody, and its work is its base:
+// trained from once.
+bool SiteMachine::SameWork(const RoundEvent& now) const {
+  const RoundEvent& mine = state_.round();
+  if (now.base_digest() != mine.base_digest()) return false;
+  return scheme_.asynchronous ? now.context().base_version() == mine.context().base_version()
+                              : WorkOf(now) == WorkOf(mine);
+}
+
+void SiteMachine::TakeDeadline(const RoundEvent& now) {
+  state_.mutable_round()->set_deadline_unix_ms(now.deadline_unix_ms());
+  state_.mutable_round()->set_cut_unix_ms(now.cut_unix_ms());
 }
 
 // A round was given up, and this one asks for the same work from the same base: what is under way
@@ -107,6 +144,8 @@ SiteMachine::Effects SiteMachine::FollowReopened(const RoundEvent& now, bool dri
 bool SiteMachine::MayStillCount(const RoundEvent& now) const {
   const GateState::Stage stage = state_.stage();
   if (stage < GateState::TRAINING || stage > GateState::REPORTING) return false;
+  // The reply to the push was lost, and meanwhile it has been decided about.
+  if (stage == GateState::PUSHING && IsDecided()) return false;
   const uint64_t base = state_.round().context().base_version();
   const uint64_t newest = now.context().base_version();
   return newest > base && newest - base <= now.late_staleness_max();
@@ -150,18 +189,19 @@ SiteMachine::Effects SiteMachine::Drive() {
     case GateState::FETCHING:
     case GateState::FINISHING: {
       const bool delta =
-          !round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest();
+          scheme_.fragments > 1 || (!round.delta_digest().empty() &&
+                                    Hex(round.delta_base_digest()) == state_.held_digest());
       return {FetchBase{round, delta}};
     }
     case GateState::FORMING:
-      return {FormContribution{round, state_.result()}};
+      return {FormingOf(state_)};
     case GateState::PUSHING:
       return {PushContribution{round}};
     case GateState::REPORTING:
       return {SendReport{round, state_.result()}};
     case GateState::FINISHED: {
       const std::string why = absl::StrCat("the run is finished: ", round.round_count(), " rounds");
-      return {RecordFinal{round}, StopWorker{why}, LeaveRun{why}, Finish{}};
+      return {RecordFinal{round, state_.held_digest()}, StopWorker{why}, LeaveRun{why}, Finish{}};
     }
     default:
       return {};

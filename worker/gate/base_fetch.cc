@@ -14,6 +14,15 @@ namespace {
 
 constexpr uint64_t kBlockElements = uint64_t{1} << 18;
 
+// A vector that is to lie in the site directory: whole, or a fragment.
+struct Wanted {
+  std::string digest;
+  uint64_t bytes = 0;
+  std::string delta_digest;  // empty: there is none
+  uint64_t delta_bytes = 0;
+  std::string delta_base_digest;
+};
+
 absl::Status CheckHeader(const VectorHeader& header, const Digest& layout, bool delta) {
   if (header.layout != layout) {
     return absl::FailedPreconditionError(
@@ -69,8 +78,7 @@ absl::Status ApplyDelta(const BaseFetch& fetch, const std::string& delta_path, c
   }
   absl::StatusOr<std::unique_ptr<BlobWriter>> writer = fetch.site_blobs->NewBlob();
   if (!writer.ok()) return writer.status();
-  absl::Status status = (*writer)->Append(PrintVectorHeader(
-      {.encoding = Encoding::kParametersFp32, .element_count = elements, .layout = fetch.layout}));
+  absl::Status status = (*writer)->Append(PrintVectorHeader(old->header()));
   std::vector<float> z, x;
   std::string bytes;
   for (uint64_t begin = 0; status.ok() && begin < elements; begin += kBlockElements) {
@@ -102,48 +110,72 @@ absl::StatusOr<Refusal> Fetch(const BaseFetch& fetch, const Digest& blob, uint64
   return fetch.client->Pull(blob, bytes, *path);
 }
 
-// OK: the base is there. Otherwise the reason why the delta did not do.
-absl::Status TryDelta(const BaseFetch& fetch, const RoundEvent& round, const Digest& wanted) {
-  absl::StatusOr<Digest> blob = DigestFromBytes(round.delta_digest());
+// OK: the vector is there. Otherwise the reason why the delta did not do.
+absl::Status TryDelta(const BaseFetch& fetch, const Wanted& wanted, const Digest& digest) {
+  absl::StatusOr<Digest> blob = DigestFromBytes(wanted.delta_digest);
   if (!blob.ok()) return blob.status();
-  absl::StatusOr<Digest> base = DigestFromBytes(round.delta_base_digest());
+  absl::StatusOr<Digest> base = DigestFromBytes(wanted.delta_base_digest);
   if (!base.ok()) return base.status();
   std::string path;
-  absl::StatusOr<Refusal> refusal = Fetch(fetch, *blob, round.delta_bytes(), &path);
+  absl::StatusOr<Refusal> refusal = Fetch(fetch, *blob, wanted.delta_bytes, &path);
   if (!refusal.ok()) return refusal.status();
   if (refusal->code() != Refusal::NONE)
     return absl::NotFoundError(absl::StrCat("refused: ", refusal->reason()));
-  absl::Status applied = ApplyDelta(fetch, path, *base, wanted);
+  absl::Status applied = ApplyDelta(fetch, path, *base, digest);
   std::filesystem::remove(path);
   return applied;
 }
 
-}  // namespace
+bool MayTryDelta(const BaseFetch& fetch, const Wanted& wanted) {
+  if (wanted.delta_digest.empty()) return false;
+  const absl::StatusOr<Digest> base = DigestFromBytes(wanted.delta_base_digest);
+  return base.ok() && fetch.site_blobs->Has(*base);
+}
 
-absl::StatusOr<Refusal> FetchConsensus(const BaseFetch& fetch, const RoundEvent& round,
-                                       bool delta) {
-  absl::StatusOr<Digest> wanted = DigestFromBytes(round.base_digest());
-  if (!wanted.ok()) return wanted.status();
-  const absl::Status there = fetch.site_blobs->Verify(*wanted);
+absl::StatusOr<Refusal> FetchVector(const BaseFetch& fetch, const Wanted& wanted, bool delta) {
+  absl::StatusOr<Digest> digest = DigestFromBytes(wanted.digest);
+  if (!digest.ok()) return digest.status();
+  const absl::Status there = fetch.site_blobs->Verify(*digest);
   if (there.ok()) return Refusal();
   if (!absl::IsNotFound(there)) {
     LogWarning("a base in the site directory is damaged, fetching it again",
                {{"reason", std::string(there.message())}});
-    if (absl::Status status = fetch.site_blobs->Remove(*wanted); !status.ok()) return status;
+    if (absl::Status status = fetch.site_blobs->Remove(*digest); !status.ok()) return status;
   }
-  if (delta) {
-    absl::Status status = TryDelta(fetch, round, *wanted);
+  if (delta && MayTryDelta(fetch, wanted)) {
+    absl::Status status = TryDelta(fetch, wanted, *digest);
     if (status.ok() || absl::IsCancelled(status))
       return status.ok() ? absl::StatusOr<Refusal>(Refusal()) : status;
     LogWarning("the delta cannot be used, fetching the whole consensus",
                {{"reason", std::string(status.message())}});
   }
   std::string path;
-  absl::StatusOr<Refusal> refusal = Fetch(fetch, *wanted, round.base_bytes(), &path);
+  absl::StatusOr<Refusal> refusal = Fetch(fetch, *digest, wanted.bytes, &path);
   if (!refusal.ok() || refusal->code() != Refusal::NONE) return refusal;
-  absl::Status copied = CopyWhole(fetch, path, *wanted);
+  absl::Status copied = CopyWhole(fetch, path, *digest);
   std::filesystem::remove(path);
   if (!copied.ok()) return copied;
+  return Refusal();
+}
+
+}  // namespace
+
+absl::StatusOr<Refusal> FetchConsensus(const BaseFetch& fetch, const RoundEvent& round,
+                                       bool delta) {
+  if (round.fragments().empty()) {
+    return FetchVector(fetch,
+                       {round.base_digest(), round.base_bytes(), round.delta_digest(),
+                        round.delta_bytes(), round.delta_base_digest()},
+                       delta);
+  }
+  for (const FragmentVersion& part : round.fragments()) {
+    absl::StatusOr<Refusal> refusal =
+        FetchVector(fetch,
+                    {part.digest(), part.bytes(), part.delta_digest(), part.delta_bytes(),
+                     part.delta_base_digest()},
+                    delta);
+    if (!refusal.ok() || refusal->code() != Refusal::NONE) return refusal;
+  }
   return Refusal();
 }
 

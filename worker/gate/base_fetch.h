@@ -19,8 +19,9 @@ struct BaseFetch {
   Digest layout{};
 };
 
-// Refusal NONE: blob round.base_digest() lies in site_blobs, checked. With `delta`, tries that
-// first, and takes the whole if the delta is not to be had or does not lead to the base.
+// Refusal NONE: blob round.base_digest() lies in site_blobs, checked; or, where the vector travels
+// in parts, all of round.fragments(). With `delta`, tries that first where its base lies there, and
+// takes the whole if the delta is not to be had or does not lead to what is wanted.
 absl::StatusOr<Refusal> FetchConsensus(const BaseFetch& fetch, const RoundEvent& round, bool delta);
 
 }  // namespace weft

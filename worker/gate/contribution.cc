@@ -6,28 +6,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "ops/log.h"
 #include "proto/durable_file.h"
 #include "proto/signed_statement.h"
 
 namespace weft {
 namespace {
 
-constexpr uint64_t kBlockElements = uint64_t{1} << 18;
-
 std::string StatementPath(const ContributionContext& context, uint64_t round) {
   return absl::StrFormat("%s/round-%06d.signed.json", context.statement_folder, round);
-}
-
-absl::StatusOr<VectorReader> OpenVector(const ContributionContext& context, const Digest& digest) {
-  if (absl::Status status = context.site_blobs->Verify(digest); !status.ok()) return status;
-  absl::StatusOr<VectorReader> reader = VectorReader::Open(context.site_blobs->PathOf(digest));
-  if (!reader.ok()) return reader;
-  if (reader->header().layout != context.layout ||
-      reader->header().encoding != Encoding::kParametersFp32) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(ToHex(digest), ": not a whole vector of the accepted layout"));
-  }
-  return reader;
 }
 
 struct OwnStatement {
@@ -50,42 +37,6 @@ absl::StatusOr<OwnStatement> ReadOwnStatement(const Identity& identity, const st
   const absl::Status verified = Verify(own.statement, kContributionType, {*std::move(key)}, 1);
   if (verified.ok()) return own;
   return absl::DataLossError(absl::StrCat(path, ": damaged: ", verified.message()));
-}
-
-// Encodes the site vector, a block at a time, into a blob of the gate's own folder.
-absl::StatusOr<Digest> EncodeBlob(const ContributionContext& context, const Digest& vector,
-                                  const Digest& base) {
-  absl::StatusOr<VectorReader> x = OpenVector(context, vector);
-  if (!x.ok()) return x.status();
-  absl::StatusOr<VectorReader> z = OpenVector(context, base);
-  if (!z.ok()) return z.status();
-  const bool delta = IsDelta(context.encoding);
-  VectorHeader header{.encoding = context.encoding,
-                      .element_count = x->header().element_count,
-                      .layout = context.layout};
-  if (delta) header.base = base;
-  if (z->header().element_count != header.element_count) {
-    return absl::InvalidArgumentError(absl::StrCat("the site vector has ", header.element_count,
-                                                   " elements, its base ",
-                                                   z->header().element_count));
-  }
-  absl::StatusOr<std::unique_ptr<BlobWriter>> writer = context.own_blobs->NewBlob();
-  if (!writer.ok()) return writer.status();
-  absl::Status status = (*writer)->Append(PrintVectorHeader(header));
-  std::vector<float> x_block, z_block;
-  std::string bytes;
-  for (uint64_t begin = 0; status.ok() && begin < header.element_count; begin += kBlockElements) {
-    const uint64_t count = std::min(kBlockElements, header.element_count - begin);
-    x_block.resize(count);
-    z_block.resize(delta ? count : 0);
-    status = x->Read(begin, {}, absl::MakeSpan(x_block));
-    if (status.ok() && delta) status = z->Read(begin, {}, absl::MakeSpan(z_block));
-    bytes.clear();
-    if (status.ok()) status = EncodeElements(context.encoding, x_block, z_block, begin, &bytes);
-    if (status.ok()) status = (*writer)->Append(bytes);
-  }
-  if (!status.ok()) return status;
-  return (*writer)->Commit();
 }
 
 // Hashes the blob anew, chunk by chunk: what is sent later is checked against this.
@@ -111,20 +62,28 @@ absl::StatusOr<FormedContribution> DescribeBlob(const BlobDirectory& blobs, cons
 }
 
 Contribution Describe(const ContributionContext& context, const RoundEvent& round,
-                      const RoundResult& result, const FormedContribution& formed) {
+                      const RoundResult& result, const FormedContribution& formed,
+                      double primal_residual) {
   Contribution statement;
   *statement.mutable_context() = context.context;
   statement.mutable_context()->clear_session_id();
   statement.mutable_context()->set_base_version(round.context().base_version());
+  statement.mutable_context()->set_fragment(round.context().fragment());
+  statement.mutable_context()->set_fragment_count(round.context().fragment_count());
   statement.set_site(context.identity->name);
   statement.set_round(round.round());
   statement.set_base_digest(round.base_digest());
-  statement.set_layout_digest(ToBytes(context.layout));
+  statement.set_layout_digest(ToBytes(context.vectors.layout));
   statement.set_encoding(std::string(EncodingName(context.encoding)));
   statement.set_blob_digest(ToBytes(formed.blob));
   statement.set_blob_bytes(formed.blob_bytes);
   statement.set_inner_steps(result.inner_steps());
   statement.set_token_count(result.token_count());
+  if (context.with_validation) {
+    statement.set_validation_before(result.validation_before());
+    statement.set_validation_after(result.validation_after());
+  }
+  statement.set_primal_residual(primal_residual);
   return statement;
 }
 
@@ -132,19 +91,38 @@ Contribution Describe(const ContributionContext& context, const RoundEvent& roun
 
 absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& context,
                                                     const RoundEvent& round,
-                                                    const RoundResult& result) {
+                                                    const RoundResult& result,
+                                                    const KeptVectors& kept) {
   absl::StatusOr<Digest> vector = DigestFromHex(result.vector_digest());
   if (!vector.ok()) return vector.status();
   absl::StatusOr<Digest> base = DigestFromBytes(round.base_digest());
   if (!base.ok()) return base.status();
-  absl::StatusOr<Digest> blob = EncodeBlob(context, *vector, *base);
-  if (!blob.ok()) return blob.status();
-  absl::StatusOr<FormedContribution> formed = DescribeBlob(*context.own_blobs, *blob);
+  ContributionParts parts{.encoding = context.encoding,
+                          .vector = *vector,
+                          .base = *base,
+                          .residual = kept.residual,
+                          .residual_kept = context.residual_kept,
+                          .with_dual = context.with_dual,
+                          .dual = kept.dual,
+                          .sent = kept.sent};
+  if (parts.residual.has_value()) {
+    if (absl::Status whole = context.vectors.own->Verify(*parts.residual); !whole.ok()) {
+      LogWarning("what encodings have lost so far cannot be read, and is not sent",
+                 {{"reason", std::string(whole.message())}});
+      parts.residual.reset();
+    }
+  }
+  absl::StatusOr<EncodedContribution> encoded = EncodeContribution(context.vectors, parts);
+  if (!encoded.ok()) return encoded.status();
+  absl::StatusOr<FormedContribution> formed = DescribeBlob(*context.vectors.own, encoded->blob);
   if (!formed.ok()) return formed;
+  formed->residual = encoded->residual;
+  formed->sent = encoded->sent;
 
   SignedStatement statement;
   statement.payload_type = std::string(kContributionType);
-  statement.payload = Describe(context, round, result, *formed).SerializeAsString();
+  statement.payload =
+      Describe(context, round, result, *formed, encoded->primal_residual).SerializeAsString();
   const std::string path = StatementPath(context, round.round());
   absl::StatusOr<OwnStatement> before = ReadOwnStatement(*context.identity, path);
   if (before.ok() && before->statement.payload == statement.payload) {
@@ -172,14 +150,16 @@ absl::StatusOr<FormedContribution> LoadContribution(const ContributionContext& c
   }
   absl::StatusOr<Digest> blob = DigestFromBytes(contribution.blob_digest());
   if (!blob.ok()) return blob.status();
-  absl::StatusOr<FormedContribution> formed = DescribeBlob(*context.own_blobs, *blob);
+  absl::StatusOr<FormedContribution> formed = DescribeBlob(*context.vectors.own, *blob);
   if (formed.ok()) formed->signed_statement = std::move(own->text);
   return formed;
 }
 
-absl::Status RemoveContributions(const ContributionContext& context, uint64_t round) {
-  for (const Digest& digest : context.own_blobs->List()) {
-    if (absl::Status status = context.own_blobs->Remove(digest); !status.ok()) return status;
+absl::Status RemoveContributions(const ContributionContext& context, uint64_t round,
+                                 const std::vector<std::string>& keep) {
+  for (const Digest& digest : context.vectors.own->List()) {
+    if (std::find(keep.begin(), keep.end(), ToHex(digest)) != keep.end()) continue;
+    if (absl::Status status = context.vectors.own->Remove(digest); !status.ok()) return status;
   }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(context.statement_folder, error)) {

@@ -11,15 +11,15 @@
 #define WEFT_WORKER_GATE_CONTRIBUTION_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "model/parameters/parameter_codec.h"
 #include "ops/identity.h"
-#include "proto/blob_directory.h"
 #include "proto/coordinator.pb.h"
 #include "proto/site.pb.h"
+#include "worker/gate/site_vectors.h"
 
 namespace weft {
 
@@ -28,31 +28,45 @@ struct FormedContribution {
   uint64_t blob_bytes = 0;
   std::string signed_statement;  // JSON
   std::string chunk_sha256s;     // 32 bytes a chunk, in order
+  // What the site holds next if it is included; only where it was formed now.
+  std::optional<Digest> residual, sent;
 };
 
 struct ContributionContext {
   const Identity* identity = nullptr;
   MessageContext context;  // of the statement: its session is left out
-  Encoding encoding = Encoding::kParametersFp32;
-  Digest layout{};
-  const BlobDirectory* site_blobs = nullptr;  // bases and site vectors
-  const BlobDirectory* own_blobs = nullptr;   // encoded contributions
+  SiteVectors vectors;     // bases and site vectors; encoded contributions and what the site keeps
   std::string statement_folder;
+  // By the manifest.
+  VectorFormat encoding = Encoding::kParametersFp32;
+  double residual_kept = 0;
+  bool with_dual = false;
+  bool with_validation = false;  // the losses on held-out text are asked for
+};
+
+// The gate's own vectors that go into it (ContributionParts). A damaged residual is left out, with
+// a warning: what encodings have lost is then lost for good, and nothing else.
+struct KeptVectors {
+  std::optional<Digest> residual, dual;
+  Digest sent{};
 };
 
 // DataLoss, NotFound or InvalidArgument where the worker's vector or the base cannot be used.
 absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& context,
                                                     const RoundEvent& round,
-                                                    const RoundResult& result);
+                                                    const RoundResult& result,
+                                                    const KeptVectors& kept = {});
 
 // The contribution of a round as it lies on disk. DataLoss where blob or statement is damaged: form
 // it again.
 absl::StatusOr<FormedContribution> LoadContribution(const ContributionContext& context,
                                                     const RoundEvent& round);
 
-// Removes every encoded contribution, and the statements of rounds before `round`: called when a
-// round with a new base begins, when none of them can be wanted any more.
-absl::Status RemoveContributions(const ContributionContext& context, uint64_t round);
+// Removes every blob of the gate's own folder but `keep` (hex), and the statements of rounds before
+// `round`: called when a round with a new base begins, when no contribution so far can be wanted
+// any more.
+absl::Status RemoveContributions(const ContributionContext& context, uint64_t round,
+                                 const std::vector<std::string>& keep = {});
 
 }  // namespace weft
 

@@ -16,7 +16,8 @@ constexpr const char* kMayLeave[] = {
     "weft.JoinRequest",    // names, the manifest's digest, this program's version
     "weft.WatchRequest",   // names
     "weft.PullRequest",    // names, a digest, chunk numbers
-    "weft.ResumeRequest",  // a signed contribution's statement and its chunks' digests
+    "weft.ResumeRequest",  // a signed contribution's statement (counts, losses on held-out text,
+                           // the distance from the consensus) and its chunks' digests
     "weft.PushMessage",    // the same, and chunks of an encoded parameter vector
     "weft.ReportRequest",  // the scalars of RoundReport
     "weft.LeaveRequest",   // names and a short reason
@@ -169,9 +170,10 @@ absl::Status EgressPolicy::CheckChunk(const BlobChunk& chunk) const {
       ParseVectorHeader(absl::string_view(chunk.data()).substr(0, kVectorHeaderBytes));
   if (!header.ok())
     return Denied(absl::StrCat("not an encoded parameter vector: ", header.status().message()));
-  if (header->layout != layout_ ||
+  if (header->layout != layout_ || header->fragment != announced_.context().fragment() ||
       EncodedBytes(header->encoding, header->element_count) != announced_.blob_bytes()) {
-    return Denied("the vector's header does not fit the accepted layout or the announced length");
+    return Denied(
+        "the vector's header does not fit the accepted layout or the announced fragment or length");
   }
   return absl::OkStatus();
 }

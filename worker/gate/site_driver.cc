@@ -6,6 +6,7 @@
 #include "ops/log.h"
 #include "proto/check.h"
 #include "proto/crash_point.h"
+#include "proto/round_schedule.h"
 #include "proto/text_file.h"
 
 namespace weft {
@@ -25,7 +26,7 @@ SiteDriver::SiteDriver(SiteDriverParts parts, SiteDriverOptions options, GateSta
                        const std::atomic<bool>* stop)
     : parts_(parts),
       options_(std::move(options)),
-      machine_(std::move(state), options_.limits),
+      machine_(std::move(state), options_.limits, site::SchemeOf(parts_.accepted->manifest)),
       stop_(stop) {
   const absl::StatusOr<Digest> layout = DigestFromHex(parts_.accepted->manifest.layout_digest());
   WEFT_CHECK(layout.ok());  // The manifest was checked when it was loaded.
@@ -138,7 +139,8 @@ SiteDriver::Came SiteDriver::Do(const site::JoinRun&) {
   request.mutable_context()->set_protocol_version(parts_.accepted->manifest.protocol_version());
   request.mutable_context()->set_run_id(parts_.accepted->manifest.run_id());
   request.mutable_context()->set_coordinator_epoch(machine_.state().coordinator_epoch());
-  request.mutable_context()->set_fragment_count(1);
+  request.mutable_context()->set_fragment_count(
+      FragmentCount(parts_.accepted->manifest.consensus()));
   request.set_site(parts_.identity->name);
   request.set_manifest_digest(ToBytes(parts_.accepted->digest));
   request.set_software_version(kSoftwareVersion);
@@ -161,55 +163,6 @@ SiteDriver::Came SiteDriver::Do(const site::JoinRun&) {
   return site::Joined{reply->context(), reply->now()};
 }
 
-SiteDriver::Came SiteDriver::Do(const site::FetchBase& effect) {
-  const BaseFetch fetch{parts_.client, &parts_.site->blobs(), parts_.folder->partial_folder(),
-                        layout_};
-  const absl::Time began = absl::Now();
-  absl::StatusOr<Refusal> refusal = FetchConsensus(fetch, effect.round, effect.delta);
-  if (!refusal.ok()) return site::OperationFailed{site::Operation::kPull, Words(refusal.status())};
-  if (refusal->code() != Refusal::NONE) return site::Refused{site::Operation::kPull, *refusal};
-  LogInfo("consensus is here",
-          {{"round", absl::StrCat(effect.round.round())},
-           {"digest", ShortHex(effect.round.base_digest())},
-           {"by", effect.delta ? "delta" : "whole"},
-           {"seconds", absl::StrCat(absl::ToDoubleSeconds(absl::Now() - began))}});
-  return site::BaseFetched{absl::BytesToHexString(effect.round.base_digest())};
-}
-
-RoundOrder SiteDriver::OrderOf(const RoundEvent& round) const {
-  const RunManifest& manifest = parts_.accepted->manifest;
-  RoundOrder order;
-  order.set_protocol_version(manifest.protocol_version());
-  order.set_run_id(manifest.run_id());
-  order.set_coordinator_epoch(round.context().coordinator_epoch());
-  order.set_round(site::WorkOf(round));
-  order.set_base_version(round.context().base_version());
-  order.set_fragment(round.context().fragment());
-  order.set_base_digest(absl::BytesToHexString(round.base_digest()));
-  order.set_inner_steps(round.inner_steps());
-  order.set_first_step(round.first_step());
-  order.set_seed(manifest.seed());
-  order.set_site(parts_.identity->name);
-  *order.mutable_model() = manifest.model();
-  *order.mutable_training() = manifest.training();
-  *order.mutable_consensus() = manifest.consensus();
-  order.set_tokenizer_sha256(manifest.tokenizer_sha256());
-  order.set_total_steps(uint64_t{manifest.rounds().round_count()} *
-                        manifest.rounds().inner_steps());
-  return order;
-}
-
-SiteDriver::Came SiteDriver::Do(const site::WriteOrder& effect) {
-  if (absl::Status status = parts_.site->WriteOrder(OrderOf(effect.round)); !status.ok()) {
-    EndWith(status);
-    return std::nullopt;
-  }
-  LogInfo("order written", {{"round", absl::StrCat(effect.round.round())},
-                            {"steps", absl::StrCat(effect.round.inner_steps())}});
-  StartWorkerIfNeeded(effect.round);
-  return std::nullopt;
-}
-
 void SiteDriver::StartWorkerIfNeeded(const RoundEvent& round) {
   if (options_.worker_command.empty() || command_round_ == round.round() || command_.running())
     return;
@@ -222,61 +175,6 @@ void SiteDriver::StartWorkerIfNeeded(const RoundEvent& round) {
   if (!noted.ok()) return EndWith(noted);
   LogInfo("no worker holds the lock, asking for one", {{"command", options_.worker_command}});
   if (absl::Status status = command_.Run(options_.worker_command); !status.ok()) EndWith(status);
-}
-
-ContributionContext SiteDriver::Contributing() const {
-  const absl::StatusOr<Encoding> up = EncodingFromName(parts_.accepted->manifest.encodings().up());
-  WEFT_CHECK(up.ok());  // The manifest was checked when it was loaded.
-  return {parts_.identity,  parts_.client->context(),         *up, layout_, &parts_.site->blobs(),
-          parts_.own_blobs, parts_.folder->statement_folder()};
-}
-
-SiteDriver::Came SiteDriver::Do(const site::CutOrder& effect) {
-  RoundOrder order = OrderOf(effect.round);
-  order.set_steps_enough(effect.round.inner_steps_min());
-  if (absl::Status status = parts_.site->WriteOrder(order); !status.ok()) {
-    EndWith(status);
-    return std::nullopt;
-  }
-  LogInfo("time is up: the worker stops when it has done enough",
-          {{"round", absl::StrCat(effect.round.round())},
-           {"enough", absl::StrCat(effect.round.inner_steps_min())},
-           {"steps", absl::StrCat(effect.round.inner_steps())}});
-  return std::nullopt;
-}
-
-SiteDriver::Came SiteDriver::Do(const site::FormContribution& effect) {
-  absl::StatusOr<FormedContribution> formed =
-      FormContribution(Contributing(), effect.round, effect.result);
-  if (!formed.ok()) return site::ResultUnusable{Words(formed.status())};
-  return site::ContributionFormed{ToHex(formed->blob), formed->blob_bytes};
-}
-
-SiteDriver::Came SiteDriver::Do(const site::PushContribution& effect) {
-  absl::StatusOr<FormedContribution> formed = LoadContribution(Contributing(), effect.round);
-  if (!formed.ok()) {
-    LogWarning("the contribution on disk cannot be used, forming it again",
-               {{"reason", Words(formed.status())}});
-    formed = FormContribution(Contributing(), effect.round, machine_.state().result());
-  }
-  if (!formed.ok()) return site::ResultUnusable{Words(formed.status())};
-  if (ToHex(formed->blob) != machine_.state().contribution_blob()) {
-    return site::ResultUnusable{"formed again it has other bytes than before"};
-  }
-  absl::StatusOr<PushReply> reply =
-      parts_.client->Push(*formed, parts_.own_blobs->PathOf(formed->blob));
-  if (!reply.ok()) return site::OperationFailed{site::Operation::kPush, Words(reply.status())};
-  if (reply->refusal().code() != Refusal::NONE)
-    return site::Refused{site::Operation::kPush, reply->refusal()};
-  LogInfo("contribution stored", {{"round", absl::StrCat(effect.round.round())},
-                                  {"digest", ShortHex(reply->receipt_digest())},
-                                  {"bytes", absl::StrCat(formed->blob_bytes)}});
-  return site::ContributionStored{absl::BytesToHexString(reply->receipt_digest())};
-}
-
-SiteDriver::Came SiteDriver::Do(const site::DiscardResult& effect) {
-  if (absl::Status status = parts_.site->RemoveResult(effect.work); !status.ok()) EndWith(status);
-  return std::nullopt;
 }
 
 SiteDriver::Came SiteDriver::Do(const site::SendReport& effect) {
@@ -293,24 +191,6 @@ SiteDriver::Came SiteDriver::Do(const site::SendReport& effect) {
   return site::Reported{};
 }
 
-SiteDriver::Came SiteDriver::Do(const site::CleanUp& effect) {
-  for (const absl::Status& status : {parts_.site->RemoveBefore(effect.round, effect.keep),
-                                     RemoveContributions(Contributing(), effect.round)}) {
-    if (!status.ok())
-      LogWarning("cannot remove what rounds before have left", {{"reason", Words(status)}});
-  }
-  return std::nullopt;
-}
-
-SiteDriver::Came SiteDriver::Do(const site::RecordFinal& effect) {
-  const std::string path = parts_.site->folder() + "/final.textproto";
-  if (absl::Status status = WriteTextProto(path, OrderOf(effect.round)); !status.ok())
-    EndWith(status);
-  LogInfo("the final consensus is in the site directory",
-          {{"file", absl::StrCat("blobs/", absl::BytesToHexString(effect.round.base_digest()))}});
-  return std::nullopt;
-}
-
 SiteDriver::Came SiteDriver::Do(const site::StopWorker& effect) {
   if (absl::Status status = parts_.site->Stop(effect.reason); !status.ok()) EndWith(status);
   return std::nullopt;
@@ -324,6 +204,11 @@ SiteDriver::Came SiteDriver::Do(const site::LeaveRun& effect) {
 
 SiteDriver::Came SiteDriver::Do(const site::Warn& effect) {
   LogWarning(effect.words);
+  return std::nullopt;
+}
+
+SiteDriver::Came SiteDriver::Do(const site::Note& effect) {
+  LogInfo(effect.words);
   return std::nullopt;
 }
 

@@ -65,6 +65,7 @@ class SiteDriver {
 
   Came Do(const site::JoinRun&);
   Came Do(const site::FetchBase& effect);
+  Came Do(const site::PrepareDual& effect);
   Came Do(const site::WriteOrder& effect);
   Came Do(const site::CutOrder& effect);
   Came Do(const site::FormContribution& effect);
@@ -76,11 +77,18 @@ class SiteDriver {
   Came Do(const site::StopWorker& effect);
   Came Do(const site::LeaveRun& effect);
   Came Do(const site::Warn& effect);
+  Came Do(const site::Note& effect);
   Came Do(const site::Finish& effect);
   Came Do(const site::Fail& effect);
 
+  // site_driver_work.cc: bases, orders and contributions.
+  BaseFetch Fetching(const BlobDirectory* blobs) const;
+  SiteVectors Vectors() const;
   ContributionContext Contributing() const;
   RoundOrder OrderOf(const RoundEvent& round) const;
+  KeptVectors Kept(const site::FormContribution& effect) const;
+  std::string SentOrInitial() const;
+  absl::Status HoldSent(const RoundEvent& round);
   void EndWith(absl::Status status);
   void LogPhase(const RoundEvent& now);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "proto/text_file.h"
+#include "worker/core/site_machine.h"
 #include "worker/gate/gate_commands.h"
 #include "worker/gate/gate_folder.h"
 #include "worker/gate/ledger.h"
@@ -40,6 +41,7 @@ absl::Status Status(const StatusOptions& options) {
                                 {"base_version", state.round().context().base_version()},
                                 {"outcome", state.outcome()},
                                 {"contribution", state.contribution_blob()},
+                                {"contribution_outcome", site::OutcomeWords(state.decided())},
                                 {"sent_bytes", totals->sent_bytes}};
   if (!options.site_directory.empty()) {
     absl::StatusOr<SiteDirectory> site = SiteDirectory::Open(options.site_directory);

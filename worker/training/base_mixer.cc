@@ -77,6 +77,7 @@ bool BaseMixer::Begin(const RoundOrder& order, Bases bases, uint32_t steps_done,
     if (first || !MixesPrevious(order)) {
       Mix(alpha, bases.base.span(), w);
     } else if (had_previous) {
+      WEFT_CHECK(z_.size() == element_count_);
       Mix(alpha, z_.span(), w);
     }
     rho_ = PullStrength(order);

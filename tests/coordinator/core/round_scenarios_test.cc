@@ -6,7 +6,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "coordinator/core/admission.h"
 #include "coordinator/core/round_machine.h"
+#include "coordinator/core/round_view.h"
 #include "google/protobuf/text_format.h"
 #include "proto/check.h"
 #include "tests/testing/scenario.h"
@@ -51,6 +53,11 @@ class RoundPlayer : public testing::Player {
     manifest_.mutable_rounds()->MergeFrom(rules);
     Start();
   }
+  void SetScheme(const std::string& text_format) override {
+    WEFT_CHECK(
+        google::protobuf::TextFormat::ParseFromString(text_format, manifest_.mutable_consensus()));
+    Start();
+  }
   Lines Play(const std::string& event) override {
     std::vector<Sentence> sentences = OfSites();
     for (Sentence& sentence : OfTheCoordinator()) sentences.push_back(std::move(sentence));
@@ -61,8 +68,12 @@ class RoundPlayer : public testing::Player {
   void Start() {
     ConsensusVersion initial;
     initial.set_digest(Digest(0));
+    std::vector<ConsensusVersion> fragments(manifest_.consensus().fragments());
+    for (size_t f = 0; f < fragments.size(); ++f) {
+      fragments[f].set_digest(absl::StrCat(Digest(0), "f", f));
+    }
     machine_ = std::make_unique<RoundMachine>(
-        manifest_, RoundMachine::InitialState(manifest_, membership_, initial));
+        manifest_, RoundMachine::InitialState(manifest_, membership_, initial, fragments));
   }
   const RoundState& state() const { return machine_->state(); }
   Lines Step(const Event& event) {
@@ -144,7 +155,14 @@ class RoundPlayer : public testing::Player {
            ConsensusVersion next;
            next.set_version(state().consensus().version() + 1);
            next.set_digest(Digest(next.version()));
-           return Step(OuterStepDone{state().current().round(), next});
+           if (state().fragments_size() > 0) {
+             next.mutable_digest()->append(absl::StrCat("f", state().current().fragment()));
+           }
+           return Step(OuterStepDone{state().current().round(), next, {}, /*step_norm=*/1});
+         }},
+        {R"(what is (\w+) told\?)",
+         [this](const std::smatch& m) {
+           return Told(RoundEventFor(manifest_, state(), m[1], ""));
          }},
         {R"(the outer step fails: (.*))",
          [this](const std::smatch& m) {
@@ -169,12 +187,37 @@ class RoundPlayer : public testing::Player {
          }},
     };
   }
+  static Lines Told(const RoundEvent& event) {
+    Lines lines = {absl::StrCat(RoundEvent::Phase_Name(event.phase()), ", round ", event.round(),
+                                ": ", event.inner_steps(), " steps from step ", event.first_step(),
+                                ", base ", event.base_digest(), " as version ",
+                                event.context().base_version(),
+                                event.contribution_stored() ? "; nothing is wanted of it" : "")};
+    if (event.fragments_size() > 0) {
+      lines.push_back(absl::StrCat(
+          "fragment ", event.context().fragment(), " of ",
+          absl::StrJoin(event.fragments(), ", ", [](std::string* out, const FragmentVersion& f) {
+            absl::StrAppend(out, f.digest());
+          })));
+    }
+    if (event.has_outcome()) {
+      const ContributionOutcome& outcome = event.outcome();
+      lines.push_back(absl::StrCat(
+          "its contribution ", outcome.digest(), " ",
+          outcome.included()
+              ? absl::StrCat("counted ", outcome.weight(), " in round ", outcome.counted_in())
+              : absl::StrCat("was left out: ", outcome.reason())));
+    }
+    return lines;
+  }
   Lines Contribute(const std::smatch& m) {
     StoredContribution contribution;
     contribution.set_site(m[1]);
     contribution.set_digest(m[2]);
-    contribution.set_base_version(m[4].matched ? Number(m[4]) : state().consensus().version());
-    contribution.set_base_digest(Digest(contribution.base_version()));
+    const ConsensusVersion base = BaseOf(manifest_, state(), m[1].str());
+    contribution.set_base_version(m[4].matched ? Number(m[4]) : base.version());
+    contribution.set_base_digest(m[4].matched ? Digest(contribution.base_version())
+                                              : base.digest());
     contribution.set_update_norm(m[5].matched ? static_cast<double>(Number(m[5])) : 1);
     contribution.set_inner_steps(m[6].matched ? static_cast<uint32_t>(Number(m[6])) : 10);
     contribution.set_token_count(100 * contribution.inner_steps());
@@ -225,7 +268,8 @@ class RoundPlayer : public testing::Player {
     return absl::StrCat("asks for the evaluation of version ", e.candidate.version());
   }
   std::string Words(const PublishRelease& e) const {
-    return absl::StrCat("publishes version ", e.version, " (", e.digest, ")");
+    return absl::StrCat("publishes version ", e.version, " (", e.digest,
+                        absl::StrJoin(e.fragment_digests, ", "), ")");
   }
   std::string Words(const RemoveUnneeded&) const { return "removes what is not needed any more"; }
 

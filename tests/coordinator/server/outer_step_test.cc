@@ -39,15 +39,12 @@ class OuterStepTest : public ::testing::Test {
     return ToBytes(*WriteVector(blobs, header, x, base));
   }
   void Configure(const std::string& rule, double rate, double momentum, bool nesterov) {
-    OuterOptimizer config;
-    config.set_name("sgd");
-    config.set_learning_rate(rate);
-    config.set_momentum(momentum);
-    config.set_nesterov(nesterov);
-    update_ = *MakeOuterUpdate(config);
-    aggregator_ = *MakeAggregator(rule);
-    options_.update = update_.get();
-    options_.aggregator = aggregator_.get();
+    options_.scheme.set_combine(rule);
+    OuterOptimizer& outer = *options_.scheme.mutable_outer();
+    outer.set_name("sgd");
+    outer.set_learning_rate(rate);
+    outer.set_momentum(momentum);
+    outer.set_nesterov(nesterov);
   }
   // The contribution x near z, weighted.
   void Contribute(RoundRecord* record, const std::vector<float>& x, double weight,
@@ -75,8 +72,6 @@ class OuterStepTest : public ::testing::Test {
   VectorHeader header_;
   std::vector<float> z_;
   ConsensusVersion base_;
-  std::unique_ptr<OuterUpdate> update_;
-  std::unique_ptr<Aggregator> aggregator_;
   OuterStepOptions options_;
 };
 
@@ -84,8 +79,9 @@ TEST_F(OuterStepTest, OneSiteWithRateOneGivesItsVectorExactly) {
   const std::vector<float> x = Random(2, 1.0f);
   RoundRecord record;
   Contribute(&record, x, 1.0);
-  const auto next = ComputeOuterStep(options_, base_, record);
-  ASSERT_TRUE(next.ok()) << next.status();
+  const auto step = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(step.ok()) << step.status();
+  const ConsensusVersion* next = &step->next;
   EXPECT_EQ(next->version(), 5);
   EXPECT_EQ(next->digest(), record.contributions(0).digest());
   EXPECT_EQ(next->delta_digest(), "");
@@ -101,7 +97,7 @@ TEST_F(OuterStepTest, EqualsAPlainLoopOverSites) {
   const auto one = ComputeOuterStep(options_, base_, record);
   ASSERT_TRUE(one.ok()) << one.status();
   // A second step from it, so that the momentum comes from disk.
-  const auto two = ComputeOuterStep(options_, *one, record);
+  const auto two = ComputeOuterStep(options_, one->next, record);
   ASSERT_TRUE(two.ok()) << two.status();
 
   std::vector<float> z = z_, m(kElements, 0.0f);
@@ -114,8 +110,8 @@ TEST_F(OuterStepTest, EqualsAPlainLoopOverSites) {
       z[i] = static_cast<float>(z[i] - 0.7 * (d + 0.9 * m[i]));
     }
   }
-  EXPECT_EQ(Read(two->digest()), z);
-  EXPECT_EQ(Read(two->momentum_digest()), m);
+  EXPECT_EQ(Read(two->next.digest()), z);
+  EXPECT_EQ(Read(two->next.momentum_digest()), m);
 }
 
 TEST_F(OuterStepTest, AgainGivesTheSameBytes) {
@@ -127,7 +123,7 @@ TEST_F(OuterStepTest, AgainGivesTheSameBytes) {
   const auto first = ComputeOuterStep(options_, base_, record);
   const auto again = ComputeOuterStep(options_, base_, record);
   ASSERT_TRUE(first.ok() && again.ok());
-  EXPECT_EQ(first->SerializeAsString(), again->SerializeAsString());
+  EXPECT_EQ(first->next.SerializeAsString(), again->next.SerializeAsString());
   EXPECT_EQ(vectors_.List().size(), 5);  // base, next, delta, momentum, residual
 }
 
@@ -137,8 +133,9 @@ TEST_F(OuterStepTest, TheDecodedDeltaIsTheConsensusAndNothingIsLost) {
   for (uint64_t i = 0; i < kElements; ++i) x[i] += 1e-3f * static_cast<float>(std::sin(i));
   RoundRecord record;
   Contribute(&record, x, 1.0);
-  const auto next = ComputeOuterStep(options_, base_, record);
-  ASSERT_TRUE(next.ok()) << next.status();
+  const auto step = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(step.ok()) << step.status();
+  const ConsensusVersion* next = &step->next;
   EXPECT_EQ(next->delta_base_digest(), base_.digest());
   const std::vector<float> z = Read(next->digest());
   EXPECT_EQ(Read(next->delta_digest(), z_), z);
@@ -151,7 +148,7 @@ TEST_F(OuterStepTest, TheDecodedDeltaIsTheConsensusAndNothingIsLost) {
   const auto third = ComputeOuterStep(options_, *next, record);
   ASSERT_TRUE(third.ok());
   double before = 0, after = 0;
-  const std::vector<float> z3 = Read(third->digest());
+  const std::vector<float> z3 = Read(third->next.digest());
   for (uint64_t i = 0; i < kElements; ++i) {
     before += std::abs(z[i] - x[i]);
     after += std::abs(z3[i] - residual[i] - x[i]);
@@ -164,8 +161,9 @@ TEST_F(OuterStepTest, DecodesContributionsAgainstTheBase) {
   for (float& v : x) v += 0.01f;
   RoundRecord record;
   Contribute(&record, x, 1.0, Encoding::kDeltaBf16);
-  const auto next = ComputeOuterStep(options_, base_, record);
-  ASSERT_TRUE(next.ok()) << next.status();
+  const auto step = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(step.ok()) << step.status();
+  const ConsensusVersion* next = &step->next;
   auto reader =
       VectorReader::Open(contributions_.PathOf(*DigestFromBytes(record.contributions(0).digest())));
   std::vector<float> decoded(kElements);
@@ -210,6 +208,147 @@ TEST_F(OuterStepTest, AMissingContributionIsNotTheNumbersFault) {
   RoundRecord record;
   record.add_contributions()->set_digest(std::string(32, 'x'));
   EXPECT_EQ(ComputeOuterStep(options_, base_, record).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(OuterStepTest, ScaledChangesAndTheBasesOwnWeightCount) {
+  const std::vector<std::vector<float>> x = {Random(2, 1), Random(3, 1)};
+  RoundRecord record;
+  Contribute(&record, x[0], 0.5);
+  Contribute(&record, x[1], 0.25);
+  record.mutable_contributions(0)->set_scale(0.75);
+  record.mutable_contributions(1)->set_scale(1.5);
+  record.set_base_weight(0.25);
+  const auto step = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(step.ok()) << step.status();
+  const std::vector<float> z = Read(step->next.digest());
+  for (uint64_t i = 0; i < kElements; ++i) {
+    const double want =
+        z_[i] + 0.5 * 0.75 * (double{x[0][i]} - z_[i]) + 0.25 * 1.5 * (double{x[1][i]} - z_[i]);
+    ASSERT_NEAR(z[i], want, 1e-7) << i;
+  }
+}
+
+TEST_F(OuterStepTest, KrumGivesOneOfTheVectorsExactlyAfterTwoReadings) {
+  Configure("krum", 1.0, 0.0, false);
+  options_.scheme.set_faulty_max(1);
+  RoundRecord record;
+  std::vector<std::vector<float>> x = {Random(2, 1e6f)};
+  for (const float moved : {0.0f, 0.002f, 0.003f, 0.006f}) {
+    x.push_back(z_);
+    for (float& v : x.back()) v += moved;
+  }
+  for (const std::vector<float>& vector : x) Contribute(&record, vector, 0.2);
+  const auto step = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_EQ(step->next.digest(), record.contributions(2).digest());
+}
+
+TEST_F(OuterStepTest, ARuleThatNeedsMoreContributionsFailsForGood) {
+  Configure("krum", 1.0, 0.0, false);
+  options_.scheme.set_faulty_max(1);
+  RoundRecord record;
+  for (uint32_t k = 0; k < 4; ++k) Contribute(&record, Random(2 + k, 1), 0.25);
+  const absl::Status status = ComputeOuterStep(options_, base_, record).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("needs 5"));
+}
+
+TEST_F(OuterStepTest, AdamsTwoStatesComeFromDisk) {
+  OuterOptimizer& outer = *options_.scheme.mutable_outer();
+  outer.set_name("adam");
+  outer.set_learning_rate(0.01);
+  outer.set_momentum(0.9);
+  outer.set_beta2(0.99);
+  outer.set_tau(1e-3);
+  const std::vector<float> x = Random(2, 1);
+  RoundRecord record;
+  Contribute(&record, x, 1.0);
+  const auto one = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(one.ok()) << one.status();
+  const auto two = ComputeOuterStep(options_, one->next, record);
+  ASSERT_TRUE(two.ok()) << two.status();
+  std::vector<float> z = z_, m(kElements, 0.0f), v(kElements, 1e-6f);
+  for (int step = 0; step < 2; ++step) {
+    for (uint64_t i = 0; i < kElements; ++i) {
+      const double d = double{z[i]} - x[i];
+      m[i] = static_cast<float>(0.9 * m[i] + (1 - 0.9) * d);
+      v[i] = static_cast<float>(0.99 * v[i] + (1 - 0.99) * (d * d));
+      z[i] = static_cast<float>(z[i] - 0.01 * m[i] / (std::sqrt(double{v[i]}) + 1e-3));
+    }
+  }
+  EXPECT_EQ(Read(two->next.momentum_digest()), m);
+  EXPECT_EQ(Read(two->next.second_moment_digest()), v);
+  EXPECT_EQ(Read(two->next.digest()), z);
+}
+
+// Contributions of a site whose base is older than today's.
+class OlderBaseTest : public OuterStepTest {
+ protected:
+  OlderBaseTest() {
+    for (float& v : old_) v += 0.125f;
+    old_digest_ = Write(vectors_, header_, old_, {});
+    for (float& v : x_) v += 0.375f;  // 0.25 from the old base
+  }
+  std::vector<float> StepWith(Encoding encoding) {
+    VectorHeader header = header_;
+    header.encoding = encoding;
+    const bool delta = IsDelta(encoding);
+    if (delta) header.base = *DigestFromBytes(old_digest_);
+    RoundRecord record;
+    auto* c = record.add_contributions();
+    c->set_digest(Write(contributions_, header, x_,
+                        delta ? absl::Span<const float>(old_) : absl::Span<const float>()));
+    c->set_base_digest(old_digest_);
+    c->set_weight(1);
+    const auto step = ComputeOuterStep(options_, base_, record);
+    EXPECT_TRUE(step.ok()) << step.status();
+    return Read(step->next.digest());
+  }
+  void ExpectFrom(const std::vector<float>& got, float moved) {
+    for (uint64_t i = 0; i < kElements; ++i) ASSERT_NEAR(got[i], z_[i] + moved, 1e-6) << i;
+  }
+  std::vector<float> old_ = z_, x_ = z_;
+  std::string old_digest_;
+};
+
+TEST_F(OlderBaseTest, CountsAsItsChangeSinceThen) {
+  ExpectFrom(StepWith(Encoding::kParametersFp32), 0.25f);
+  ExpectFrom(StepWith(Encoding::kDeltaBf16), 0.25f);
+}
+
+TEST_F(OlderBaseTest, ElasticCountsTheVectorItself) {
+  options_.scheme.set_asynchrony("elastic");
+  EXPECT_EQ(StepWith(Encoding::kParametersFp32), x_);
+  ExpectFrom(StepWith(Encoding::kDeltaBf16), 0.375f);
+}
+
+TEST_F(OlderBaseTest, ElasticMovesTheConsensusByAlphaOfTheDistance) {
+  options_.scheme.set_asynchrony("elastic");
+  Configure("mean", 0.5, 0.0, false);
+  ExpectFrom(StepWith(Encoding::kParametersFp32), 0.5f * 0.375f);
+}
+
+TEST_F(OuterStepTest, TellsCosinesAndHowFarItMoved) {
+  std::vector<float> up = z_, down = z_;
+  double squares = 0;
+  for (uint64_t i = 0; i < kElements; ++i) {
+    up[i] += i % 2 == 0 ? 0.5f : 0.0f;
+    down[i] -= i % 2 == 0 ? 0.25f : 0.0f;
+    squares += i % 2 == 0 ? 0.25 * 0.25 * 0.25 : 0;
+  }
+  RoundRecord record;
+  Contribute(&record, up, 0.75);
+  Contribute(&record, down, 0.25);
+  Contribute(&record, z_, 0.0);
+  options_.scheme.mutable_outer()->set_learning_rate(0.4);
+  const auto step = ComputeOuterStep(options_, base_, record);
+  ASSERT_TRUE(step.ok()) << step.status();
+  ASSERT_EQ(step->cosines.size(), 3);
+  EXPECT_NEAR(step->cosines[0], 1, 1e-6);
+  EXPECT_NEAR(step->cosines[1], -1, 1e-6);
+  EXPECT_EQ(step->cosines[2], 0);
+  // The mean moves by 0.75 * 0.5 - 0.25 * 0.25 = 0.3125, the step by 0.4 of it: 0.125.
+  EXPECT_NEAR(step->step_norm, std::sqrt(squares), 1e-4);
 }
 
 }  // namespace

@@ -61,9 +61,17 @@ TEST(RunPlanTest, WhatIsKeptForAuditorsCostsDisk) {
   EXPECT_EQ(kept.coordinator_disk_bytes - plain.coordinator_disk_bytes,
             10 * (4 * plain.up_bytes + plain.vector_bytes));
   RunManifest more = Manifest();
-  more.mutable_consensus()->mutable_outer()->set_momentum(0.9);
+  OuterOptimizer& outer = *more.mutable_consensus()->mutable_outer();
+  outer.set_name("sgd");
+  outer.set_learning_rate(0.7);
+  outer.set_momentum(0.9);
   EXPECT_EQ(MakeRunPlan(more, n, {}).coordinator_disk_bytes - plain.coordinator_disk_bytes,
             2 * plain.vector_bytes);
+  outer.set_name("adam");
+  outer.set_beta2(0.99);
+  outer.set_tau(1e-3);
+  EXPECT_EQ(MakeRunPlan(more, n, {}).coordinator_disk_bytes - plain.coordinator_disk_bytes,
+            4 * plain.vector_bytes);
 }
 
 TEST(RunPlanTest, AFileWithTwoNamesTakesItsRoomOnce) {

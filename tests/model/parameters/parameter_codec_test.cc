@@ -1,12 +1,13 @@
 #include "model/parameters/parameter_codec.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <limits>
 
 #include "gtest/gtest.h"
 #include "model/parameters/parameter_layout.h"
+#include "proto/blob_digest.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace weft {
@@ -31,70 +32,6 @@ TEST(ParameterLayout, LaysTensorsWithoutGapsAndNamesItself) {
   EXPECT_FALSE(ParameterLayout::Create({{"a", {int64_t{1} << 40, int64_t{1} << 40}}}).ok());
 }
 
-TEST(ParameterCodec, HeaderHasOneForm) {
-  const VectorHeader header{.encoding = Encoding::kDeltaBf16,
-                            .element_count = 7,
-                            .layout = Sha256("l"),
-                            .base = Sha256("b")};
-  const std::string bytes = PrintVectorHeader(header);
-  ASSERT_EQ(bytes.size(), kVectorHeaderBytes);
-  EXPECT_EQ(bytes.substr(0, 8), "weftvec1");
-  const VectorHeader read = *ParseVectorHeader(bytes);
-  EXPECT_EQ(read.element_count, 7u);
-  EXPECT_EQ(read.base, header.base);
-  for (const size_t at : {0u, 8u, 12u, 24u, 100u, 127u}) {
-    std::string changed = bytes;
-    changed[at] ^= 0x40;
-    EXPECT_FALSE(ParseVectorHeader(changed).ok()) << at;
-  }
-  EXPECT_FALSE(ParseVectorHeader(bytes.substr(0, 127)).ok());
-  std::string absolute = PrintVectorHeader({.element_count = 7});
-  absolute[64] = 1;
-  EXPECT_FALSE(ParseVectorHeader(absolute).ok()) << "an absolute vector names no base";
-}
-
-TEST(ParameterCodec, Fp32IsExactAndDeltaBf16IsWithinHalfAStep) {
-  const std::vector<float> base = Pattern(1000, 1.0f), change = Pattern(1000, 0.01f);
-  std::vector<float> x(1000), decoded(1000);
-  for (size_t i = 0; i < x.size(); ++i) x[i] = base[i] + change[i];
-
-  std::string bytes;
-  ASSERT_TRUE(EncodeElements(Encoding::kParametersFp32, x, {}, 0, &bytes).ok());
-  ASSERT_TRUE(
-      DecodeElements(Encoding::kParametersFp32, bytes, {}, 0, absl::MakeSpan(decoded)).ok());
-  EXPECT_EQ(decoded, x);
-
-  bytes.clear();
-  ASSERT_TRUE(EncodeElements(Encoding::kDeltaBf16, x, base, 0, &bytes).ok());
-  EXPECT_EQ(bytes.size(), 2000u);
-  ASSERT_TRUE(DecodeElements(Encoding::kDeltaBf16, bytes, base, 0, absl::MakeSpan(decoded)).ok());
-  for (size_t i = 0; i < x.size(); ++i) {
-    const float delta = x[i] - base[i];
-    EXPECT_LE(std::abs(decoded[i] - x[i]), std::abs(delta) / 256 + 1e-7f) << i;
-  }
-  // In place: the base becomes the vector.
-  std::vector<float> in_place = base;
-  ASSERT_TRUE(
-      DecodeElements(Encoding::kDeltaBf16, bytes, in_place, 0, absl::MakeSpan(in_place)).ok());
-  EXPECT_EQ(in_place, decoded);
-}
-
-TEST(ParameterCodec, RefusesWhatIsNotFinite) {
-  std::vector<float> x = Pattern(10, 1.0f);
-  const std::vector<float> base(10, 0.0f);
-  x[7] = std::numeric_limits<float>::quiet_NaN();
-  std::string bytes;
-  const absl::Status nan = EncodeElements(Encoding::kParametersFp32, x, {}, 100, &bytes);
-  EXPECT_NE(nan.message().find("element 107"), absl::string_view::npos) << nan;
-  x[7] = std::numeric_limits<float>::max();  // rounds up to infinity in bf16
-  EXPECT_FALSE(EncodeElements(Encoding::kDeltaBf16, x, base, 0, &bytes).ok());
-  const uint16_t infinity = 0x7f80;
-  std::vector<float> out(1);
-  EXPECT_FALSE(DecodeElements(Encoding::kDeltaBf16, {reinterpret_cast<const char*>(&infinity), 2},
-                              {base.data(), 1}, 0, absl::MakeSpan(out))
-                   .ok());
-}
-
 TEST(VectorFile, IsReadInPartsAndWhole) {
   testing::TemporaryFolder folder;
   const BlobDirectory blobs = *BlobDirectory::Open(folder / "blobs");
@@ -111,6 +48,56 @@ TEST(VectorFile, IsReadInPartsAndWhole) {
   const ParameterVector whole = *ReadParameters(blobs.PathOf(digest), layout);
   EXPECT_EQ(std::memcmp(whole.data(), x.data(), x.size() * sizeof(float)), 0);
   EXPECT_FALSE(ReadParameters(blobs.PathOf(digest), Sha256("another")).ok());
+}
+
+TEST(VectorFile, PartsAreTheWholeInEveryEncoding) {
+  testing::TemporaryFolder folder;
+  const BlobDirectory blobs = *BlobDirectory::Open(folder / "blobs");
+  const size_t n = 600'003;
+  const std::vector<float> base = Pattern(n, 2.0f), change = Pattern(n + 1, 0.01f);
+  std::vector<float> x(n);
+  for (size_t i = 0; i < n; ++i) x[i] = base[i] + change[i + 1];
+  for (const VectorFormat& format :
+       {VectorFormat(Encoding::kDeltaBf16), VectorFormat(Encoding::kDeltaInt8),
+        VectorFormat(Encoding::kDeltaInt4), VectorFormat(Encoding::kTopkInt4, 5)}) {
+    SCOPED_TRACE(FormatWords(format));
+    const VectorHeader header{.encoding = format, .element_count = n, .base = Sha256("base")};
+    const Digest digest = *WriteVector(blobs, header, x, base);
+    std::string bytes = PrintVectorHeader(header);
+    ASSERT_TRUE(EncodeElements(format, x, base, 0, &bytes).ok());
+    EXPECT_EQ(bytes.size(), EncodedBytes(format, n));
+    EXPECT_EQ(digest, BlobDigest(bytes)) << "a block at a time and at once are the same bytes";
+
+    VectorReader reader = *VectorReader::Open(blobs.PathOf(digest));
+    EXPECT_EQ(reader.header().encoding, format);
+    std::vector<float> whole(n), parts(n);
+    ASSERT_TRUE(reader.Read(0, base, absl::MakeSpan(whole)).ok());
+    for (size_t begin = 0, count = 256; begin < n;
+         begin += count, count = count % 70'000 / 256 * 256 * 3 + 256) {
+      const size_t size = std::min(count, n - begin);
+      ASSERT_TRUE(reader
+                      .Read(begin, absl::MakeConstSpan(base).subspan(begin, size),
+                            absl::MakeSpan(parts).subspan(begin, size))
+                      .ok());
+    }
+    EXPECT_EQ(std::memcmp(parts.data(), whole.data(), n * sizeof(float)), 0);
+  }
+}
+
+TEST(VectorFile, NamesTheFileAndTheBlockThatIsWrong) {
+  testing::TemporaryFolder folder;
+  const std::string path = folder / "vector";
+  const std::vector<float> base(600, 0.0f), x = Pattern(600, 1.0f);
+  std::string bytes = PrintVectorHeader(
+      {.encoding = Encoding::kDeltaInt8, .element_count = 600, .base = Sha256("b")});
+  ASSERT_TRUE(EncodeElements(Encoding::kDeltaInt8, x, base, 0, &bytes).ok());
+  bytes[EncodedOffset(Encoding::kDeltaInt8, 512) + 3] = '\xff';  // the sign of the last scale
+  std::ofstream(path, std::ios::binary) << bytes;
+  std::vector<float> out(600);
+  const absl::Status status = VectorReader::Open(path)->Read(0, base, absl::MakeSpan(out));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find(path), absl::string_view::npos) << status;
+  EXPECT_NE(status.message().find("elements 512 to 599"), absl::string_view::npos) << status;
 }
 
 TEST(VectorFile, RefusesAFileOfAnotherLength) {

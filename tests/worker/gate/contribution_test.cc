@@ -54,9 +54,7 @@ class ContributionTest : public ::testing::Test {
     context.context.set_run_id("demo");
     context.context.set_session_id("not to be signed");
     context.encoding = encoding;
-    context.layout = layout_;
-    context.site_blobs = &*site_blobs_;
-    context.own_blobs = &*own_blobs_;
+    context.vectors = {&*site_blobs_, &*own_blobs_, layout_};
     context.statement_folder = folder_ / "statements";
     return context;
   }
@@ -187,6 +185,90 @@ TEST_F(ContributionTest, ADamagedStatementIsFormedAndSignedAgain) {
     EXPECT_TRUE(Verify(*signed_again, kContributionType, keys, 1).ok());
     EXPECT_TRUE(LoadContribution(Context(Encoding::kDeltaBf16), round_).ok());
   }
+}
+
+TEST_F(ContributionTest, SaysWhatTheRunAsksForAndNoMore) {
+  round_.mutable_context()->set_fragment(1);
+  round_.mutable_context()->set_fragment_count(3);
+  result_.set_validation_before(2.5);
+  result_.set_validation_after(2.25);
+  const auto described = [&](const ContributionContext& context) {
+    auto formed = FormContribution(context, round_, result_);
+    EXPECT_TRUE(formed.ok()) << formed.status();
+    Contribution contribution;
+    EXPECT_TRUE(contribution.ParseFromString(
+        ParseSignedStatement(formed->signed_statement, "test")->payload));
+    return contribution;
+  };
+  ContributionContext context = Context(Encoding::kDeltaBf16);
+  Contribution contribution = described(context);
+  EXPECT_EQ(contribution.context().fragment(), 1u);
+  EXPECT_EQ(contribution.context().fragment_count(), 3u);
+  EXPECT_EQ(contribution.validation_before(), 0);
+  EXPECT_EQ(contribution.validation_after(), 0);
+  context.with_validation = true;
+  contribution = described(context);
+  EXPECT_EQ(contribution.validation_before(), 2.5);
+  EXPECT_EQ(contribution.validation_after(), 2.25);
+  EXPECT_EQ(contribution.primal_residual(), 0);
+}
+
+TEST_F(ContributionTest, FormedAgainWithTheSameResidualItHasTheSameBytes) {
+  ContributionContext context = Context(Encoding::kDeltaBf16);
+  context.residual_kept = 1;
+  auto first = FormContribution(context, round_, result_);
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_TRUE(first->residual.has_value());
+  round_.set_round(5);
+  const KeptVectors kept{.residual = first->residual};
+  auto next = FormContribution(context, round_, result_, kept);
+  auto again = FormContribution(context, round_, result_, kept);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_NE(next->blob, first->blob);
+  EXPECT_EQ(next->blob, again->blob);
+  EXPECT_EQ(next->residual, again->residual);
+  EXPECT_EQ(next->signed_statement, again->signed_statement);
+}
+
+TEST_F(ContributionTest, ADamagedResidualIsLeftOutWithAWarning) {
+  ContributionContext context = Context(Encoding::kDeltaBf16);
+  context.residual_kept = 1;
+  auto without = FormContribution(context, round_, result_);
+  ASSERT_TRUE(without.ok()) << without.status();
+  std::fstream(own_blobs_->PathOf(*without->residual),
+               std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(900)
+      .put('!');
+  ::testing::internal::CaptureStderr();
+  auto formed = FormContribution(context, round_, result_, {.residual = without->residual});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("what encodings have lost so far cannot be read"));
+  ASSERT_TRUE(formed.ok()) << formed.status();
+  EXPECT_EQ(formed->blob, without->blob);
+}
+
+TEST_F(ContributionTest, WithADualItSaysHowFarTheVectorIsFromTheConsensus) {
+  ContributionContext context = Context(Encoding::kDeltaBf16);
+  context.with_dual = true;
+  ASSERT_TRUE(KeepVector(context.vectors, base_).ok());
+  auto formed = FormContribution(context, round_, result_, {.sent = base_});
+  ASSERT_TRUE(formed.ok()) << formed.status();
+  EXPECT_TRUE(formed->sent.has_value());
+  Contribution contribution;
+  ASSERT_TRUE(contribution.ParseFromString(
+      ParseSignedStatement(formed->signed_statement, "test")->payload));
+  double squares = 0;
+  for (size_t i = 0; i < x_.size(); ++i) squares += std::pow(double{x_[i]} - double{z_[i]}, 2);
+  EXPECT_NEAR(contribution.primal_residual(), std::sqrt(squares), 1e-9);
+}
+
+TEST_F(ContributionTest, WhatTheSiteKeepsIsNotRemoved) {
+  ContributionContext context = Context(Encoding::kDeltaBf16);
+  context.residual_kept = 1;
+  auto formed = FormContribution(context, round_, result_);
+  ASSERT_TRUE(formed.ok()) << formed.status();
+  ASSERT_TRUE(RemoveContributions(context, 5, {ToHex(*formed->residual)}).ok());
+  EXPECT_THAT(own_blobs_->List(), ::testing::ElementsAre(*formed->residual));
 }
 
 TEST_F(ContributionTest, OldOnesAreRemoved) {

@@ -98,8 +98,11 @@ class CoordinatorClientTest : public ::testing::Test {
     result.set_vector_digest(
         ToHex(*WriteVector(*site_blobs_, {.element_count = x.size(), .layout = layout_}, x, {})));
     fake_->now.set_base_digest(ToBytes(base));
-    auto formed = FormContribution({&identity_, client_->context(), Encoding::kDeltaBf16, layout_,
-                                    &*site_blobs_, &*own_blobs_, folder_ / "statements"},
+    auto formed = FormContribution({.identity = &identity_,
+                                    .context = client_->context(),
+                                    .vectors = {&*site_blobs_, &*own_blobs_, layout_},
+                                    .statement_folder = folder_ / "statements",
+                                    .encoding = Encoding::kDeltaBf16},
                                    fake_->now, result);
     WEFT_CHECK(formed.ok());
     return *formed;

@@ -128,6 +128,15 @@ TEST_F(EgressPolicyTest, AVectorLongerThanItsHeaderSaysDoesNotLeave) {
   EXPECT_THAT(Refusal(Chunk(0)), HasSubstr("does not fit"));
 }
 
+TEST_F(EgressPolicyTest, AnotherFragmentThanAnnouncedDoesNotLeave) {
+  const std::string elements = blob_.substr(kVectorHeaderBytes);
+  blob_ = PrintVectorHeader(
+              {.element_count = 300000, .fragment = 1, .fragment_count = 2, .layout = layout_}) +
+          elements;
+  ASSERT_TRUE(policy_.Check(Head()).ok());
+  EXPECT_THAT(Refusal(Chunk(0)), HasSubstr("does not fit"));
+}
+
 TEST_F(EgressPolicyTest, AHeadMustAgreeWithItsSignedContribution) {
   PushMessage head = Head();
   head.mutable_head()->mutable_chunk_sha256s()->at(0) ^= 1;

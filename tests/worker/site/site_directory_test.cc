@@ -111,6 +111,46 @@ TEST_F(SiteDirectoryTest, AVectorIsCheckedWhenItIsRead) {
   EXPECT_EQ(site_->ReadVector(digest, layout_).status().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST_F(SiteDirectoryTest, AFragmentIsReadAsTheOneThatItIs) {
+  const FragmentOf of{.element_count = 600, .fragment_count = 2, .fragment = 1};
+  std::vector<float> elements(600 - 256);
+  for (size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<float>(i);
+  const Digest digest = *site_->WriteFragment(layout_, of, elements);
+  absl::StatusOr<ParameterVector> read = site_->ReadFragment(digest, layout_, of);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(std::vector<float>(read->data(), read->data() + read->size()), elements);
+
+  for (const FragmentOf& other :
+       {FragmentOf{600, 2, 0}, FragmentOf{600, 3, 1}, FragmentOf{700, 2, 1}}) {
+    EXPECT_EQ(site_->ReadFragment(digest, layout_, other).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_THAT(std::string(site_->ReadVector(digest, layout_).status().message()),
+              HasSubstr("is fragment 1 of 2"));
+  EXPECT_EQ(site_->ReadFragment(digest, Sha256("another"), of).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(SiteDirectoryTest, KeepsTheAnchorAndTheFragmentsThatALaterOrderNames) {
+  const std::string old_fragment = Vector(0), fragment = Vector(1), old_anchor = Vector(2),
+                    anchor = Vector(3);
+  RoundOrder order = Order(0, old_fragment);
+  order.add_fragment_digests(old_fragment);
+  order.add_fragment_digests(fragment);
+  order.set_anchor_digest(old_anchor);
+  ASSERT_TRUE(site_->WriteOrder(order).ok());
+  order.set_round(1);
+  order.set_fragment_digests(0, Vector(4));
+  order.set_base_digest(order.fragment_digests(0));
+  order.set_anchor_digest(anchor);
+  ASSERT_TRUE(site_->WriteOrder(order).ok());
+  ASSERT_TRUE(site_->RemoveBefore(1, {}).ok());
+  EXPECT_FALSE(Has(old_fragment));
+  EXPECT_FALSE(Has(old_anchor));
+  EXPECT_TRUE(Has(fragment)) << "unchanged, and so of round 1 too";
+  EXPECT_TRUE(Has(anchor));
+}
+
 TEST_F(SiteDirectoryTest, StopCarriesItsReasonUntilItIsCleared) {
   EXPECT_FALSE(site_->StopReason().has_value());
   ASSERT_TRUE(site_->Stop("all rounds are done").ok());

@@ -65,6 +65,36 @@ TEST(PullStrengthTest, HStepsGoThePromisedPartOfTheWay) {
   EXPECT_EQ(PullStrength(scheme, 30, 3e-4), 0.25);
 }
 
+// Makes an order one of three fragments.
+RoundOrder* FragmentOrder(RoundOrder* order) {
+  order->mutable_consensus()->set_fragments(3);
+  order->set_base_digest("a");
+  for (const char* digest : {"a", "b", "c"}) order->add_fragment_digests(digest);
+  return order;
+}
+
+TEST(PullStrengthTest, AnOrdersOwnRhoComesFirst) {
+  RoundOrder order = TinyOrder(0, 4);
+  order.mutable_consensus()->set_rho(0.25);
+  EXPECT_EQ(PullStrength(order), 0.25);
+  order.set_rho(2);
+  EXPECT_EQ(PullStrength(order), 2);
+}
+
+TEST(CheckOrderTest, TakesEveryScheme) {
+  RoundOrder fragments = TinyOrder(0, 4);
+  FragmentOrder(&fragments)->mutable_consensus()->set_fragment_delay_steps(3);
+  EXPECT_TRUE(CheckOrder(fragments).ok()) << CheckOrder(fragments);
+  RoundOrder dual = TinyOrder(0, 4);
+  dual.mutable_consensus()->set_dual(true);
+  dual.mutable_consensus()->set_alpha(0);
+  EXPECT_TRUE(CheckOrder(dual).ok()) << CheckOrder(dual);
+  RoundOrder sgd = TinyOrder(0, 4);
+  sgd.mutable_training()->set_optimizer("sgd");
+  sgd.mutable_training()->clear_epsilon();
+  EXPECT_TRUE(CheckOrder(sgd).ok()) << CheckOrder(sgd);
+}
+
 TEST(CheckOrderTest, TakesASoundOrderAndNamesTheFieldThatIsNot) {
   EXPECT_TRUE(CheckOrder(TinyOrder(0, 4)).ok()) << CheckOrder(TinyOrder(0, 4));
   const std::pair<const char*, std::function<void(RoundOrder*)>> wrong[] = {
@@ -88,6 +118,37 @@ TEST(CheckOrderTest, TakesASoundOrderAndNamesTheFieldThatIsNot) {
       {"beta2", [](RoundOrder* o) { o->mutable_training()->set_beta2(1); }},
       {"epsilon", [](RoundOrder* o) { o->mutable_training()->set_epsilon(0); }},
       {"weight_decay", [](RoundOrder* o) { o->mutable_training()->set_weight_decay(NAN); }},
+      {"optimizer is muon", [](RoundOrder* o) { o->mutable_training()->set_optimizer("muon"); }},
+      {"rho", [](RoundOrder* o) { o->set_rho(-1); }},
+      {"first_sample_step", [](RoundOrder* o) { o->set_first_sample_step(UINT64_MAX); }},
+      {"mix_with", [](RoundOrder* o) { o->mutable_consensus()->set_mix_with("old"); }},
+      {"pull_form", [](RoundOrder* o) { o->mutable_consensus()->set_pull_form("coupled"); }},
+      {"validation_samples",
+       [](RoundOrder* o) {
+         o->mutable_consensus()->mutable_influence()->set_validation_samples(1u << 30);
+       }},
+      {"fragment is 3", [](RoundOrder* o) { FragmentOrder(o)->set_fragment(3); }},
+      {"number of fragment_digests",
+       [](RoundOrder* o) { FragmentOrder(o)->add_fragment_digests("c"); }},
+      {"number of fragment_digests",
+       [](RoundOrder* o) {
+         o->add_fragment_digests("a");
+         o->add_fragment_digests("b");
+       }},
+      {"another of fragment 1", [](RoundOrder* o) { FragmentOrder(o)->set_fragment(1); }},
+      {"consensus.fragments is 5000",
+       [](RoundOrder* o) { o->mutable_consensus()->set_fragments(5000); }},
+      {"fragment_delay_steps is 4",
+       [](RoundOrder* o) { o->mutable_consensus()->set_fragment_delay_steps(4); }},
+      {"go with mix_with new",
+       [](RoundOrder* o) { FragmentOrder(o)->mutable_consensus()->set_mix_with("previous"); }},
+      {"without dual",
+       [](RoundOrder* o) { FragmentOrder(o)->mutable_consensus()->set_dual(true); }},
+      {"without dual and anchor",
+       [](RoundOrder* o) {
+         o->mutable_consensus()->set_fragment_delay_steps(1);
+         o->set_anchor_digest("anchor");
+       }},
   };
   for (const auto& [field, change] : wrong) {
     RoundOrder order = TinyOrder(0, 4);

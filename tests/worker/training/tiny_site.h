@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,27 +60,37 @@ inline ModelConfig TinyModel() {
 
 inline std::string TinyTokenizerSha256() { return ToHex(Sha256("tiny tokenizer")); }
 
-// One document in which token follows token with a period of 13.
-inline void WriteTinyShards(const std::string& folder, uint64_t token_count = 2000) {
-  std::vector<int32_t> tokens;
-  for (uint64_t i = 0; i < token_count; ++i) tokens.push_back(3 + i * 29 % 13 * 7);
-  TokenShardHeader header;
-  header.vocabulary_size = TinyModel().vocabulary_size();
-  header.tokenizer = Sha256("tiny tokenizer");
-  const std::string bytes = EncodeTokenShard(header, tokens, std::vector<uint64_t>{0});
+// One document in which token follows token with a period of 13; held out is one with a period
+// of 11.
+inline void WriteTinyShards(const std::string& folder, uint64_t token_count = 2000,
+                            uint64_t held_out_count = 200) {
+  WEFT_CHECK(MakeDirectories(folder).ok());
   ShardManifest manifest;
   manifest.tokenizer_sha256 = TinyTokenizerSha256();
-  manifest.vocabulary_size = header.vocabulary_size;
-  manifest.train.documents = 1;
-  manifest.train.tokens = token_count;
-  manifest.train.shards.push_back({.file = "train-00000.tokens",
-                                   .sha256 = ToHex(Sha256(bytes)),
-                                   .bytes = bytes.size(),
-                                   .documents = 1,
-                                   .tokens = token_count});
+  manifest.vocabulary_size = TinyModel().vocabulary_size();
   manifest.held_out_text_sha256 = ToHex(Sha256(""));
-  WEFT_CHECK(MakeDirectories(folder).ok());
-  WEFT_CHECK(WriteFileDurably(folder + "/train-00000.tokens", bytes).ok());
+  const auto write = [&](const std::string& name, uint64_t count, uint64_t period,
+                         ShardSplit* split) {
+    if (count == 0) return;
+    std::vector<int32_t> tokens;
+    for (uint64_t i = 0; i < count; ++i) {
+      tokens.push_back(static_cast<int32_t>(3 + i * 29 % period * 7));
+    }
+    TokenShardHeader header;
+    header.vocabulary_size = manifest.vocabulary_size;
+    header.tokenizer = Sha256("tiny tokenizer");
+    const std::string bytes = EncodeTokenShard(header, tokens, std::vector<uint64_t>{0});
+    split->documents = 1;
+    split->tokens = count;
+    split->shards.push_back({.file = name,
+                             .sha256 = ToHex(Sha256(bytes)),
+                             .bytes = bytes.size(),
+                             .documents = 1,
+                             .tokens = count});
+    WEFT_CHECK(WriteFileDurably(folder + "/" + name, bytes).ok());
+  };
+  write("train-00000.tokens", token_count, 13, &manifest.train);
+  write("held_out-00000.tokens", held_out_count, 11, &manifest.held_out);
   WEFT_CHECK(WriteFileDurably(folder + "/manifest.json", PrintShardManifest(manifest)).ok());
 }
 
@@ -125,7 +136,13 @@ inline std::unique_ptr<Trainer> TinyTrainer(const std::string& shards) {
   WEFT_CHECK(data.ok());
   auto model = Transformer::Create(TinyModel());
   WEFT_CHECK(model.ok());
-  return Trainer::Create(*std::move(model), *std::move(data));
+  std::optional<TokenDataset> held_out;
+  if (auto opened = TokenDataset::Open({shards}, TinyTokenizerSha256(), data->sequence_length(),
+                                       Split::kHeldOut);
+      opened.ok()) {
+    held_out = *std::move(opened);
+  }
+  return Trainer::Create(*std::move(model), *std::move(data), std::move(held_out));
 }
 
 inline ParameterVector TinyVector(uint64_t seed = 1) {
