@@ -59,7 +59,9 @@ class RoundPlayer : public testing::Player {
     Start();
   }
   Lines Play(const std::string& event) override {
-    return testing::PlaySentence(Sentences(), event);
+    std::vector<Sentence> sentences = OfSites();
+    for (Sentence& sentence : OfTheCoordinator()) sentences.push_back(std::move(sentence));
+    return testing::PlaySentence(sentences, event);
   }
 
  private:
@@ -96,12 +98,8 @@ class RoundPlayer : public testing::Player {
     return "none";
   }
 
-  std::vector<Sentence> Sentences() {
+  std::vector<Sentence> OfSites() {
     return {
-        {R"((\d+) s)",
-         [this](const std::smatch& m) {
-           return Step(TimeAdvanced{static_cast<int64_t>(Number(m[1])) * 1000});
-         }},
         {R"((\w+) joins)",
          [this](const std::smatch& m) {
            Lines lines = Step(SiteJoined{m[1], absl::StrCat(m[1].str(), "-", ++sessions_)});
@@ -143,6 +141,14 @@ class RoundPlayer : public testing::Player {
            RoundReport report;
            report.set_round(Number(m[2]));
            return Step(ReportReceived{m[1], report});
+         }},
+    };
+  }
+  std::vector<Sentence> OfTheCoordinator() {
+    return {
+        {R"((\d+) s)",
+         [this](const std::smatch& m) {
+           return Step(TimeAdvanced{static_cast<int64_t>(Number(m[1])) * 1000});
          }},
         {R"(the outer step is done)",
          [this](const std::smatch&) {
