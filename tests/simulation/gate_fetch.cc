@@ -42,17 +42,19 @@ SimulatedGate::Came SimulatedGate::FetchNext(const RoundEvent& round, std::vecto
   StartCall(request, [this, round, wanted, next, by_delta, delta](const Answer& answer) -> Came {
     const PullAnswer& pulled = std::get<PullAnswer>(answer);
     const bool refused = pulled.refusal.code() != Refusal::NONE;
+    std::vector<Wanted> others = wanted;
+    others.pop_back();
     if (by_delta) {
-      // Where it does not lead to what is wanted, the whole is taken.
-      const bool used = !refused && UseDelta(next, pulled.blob);
-      return up() ? FetchNext(round, wanted, used && delta) : std::nullopt;
+      if (!refused && UseDelta(next, pulled.blob)) return FetchNext(round, others, delta);
+      // It does not lead to what is wanted: the whole is taken.
+      return up() ? FetchNext(round, wanted, false) : std::nullopt;
     }
     if (refused) return site::Refused{site::Operation::kPull, pulled.refusal};
     if (DigestOf(pulled.blob) != next.digest) {
       return site::OperationFailed{site::Operation::kPull, "the blob is not what it was called"};
     }
     if (!Write(BaseFile(Hex(next.digest)), pulled.blob)) return std::nullopt;
-    return FetchNext(round, wanted, delta);
+    return FetchNext(round, others, delta);
   });
   return std::nullopt;
 }

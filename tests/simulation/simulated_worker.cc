@@ -79,22 +79,23 @@ std::optional<Vector> SimulatedWorker::ReadStart(const RoundOrder& order, std::s
   if (names.empty()) names.push_back(order.base_digest());
   if (!order.anchor_digest().empty()) names.push_back(order.anchor_digest());
   std::vector<std::string> digests;
-  std::optional<Vector> start;
-  for (size_t i = 0; i < names.size(); ++i) {
-    const std::string* blob = disk_->Read(BaseFile(names[i]));
+  for (const std::string& name : names) {
+    const std::string* blob = disk_->Read(BaseFile(name));
     if (blob == nullptr) return std::nullopt;
     digests.push_back(DigestOf(*blob));
-    const bool whole = absl::BytesToHexString(digests.back()) == names[i];
+    const bool whole = absl::BytesToHexString(digests.back()) == name;
     if (!whole && world_->mutation.verifies_base) *problem = "its base is damaged";
-    if (order.fragment_digests_size() > 0 && i != order.fragment()) continue;
-    const absl::StatusOr<Vector> z = ReadPlainBlob(*blob, world_->scenario.part(order.fragment()));
-    if (!z.ok()) *problem = "its base cannot be read";
-    if (z.ok()) start = *z;
   }
   if (!problem->empty()) return std::nullopt;
   if (!order.anchor_digest().empty()) digests.pop_back();
   world_->checkers.TrainingBegan(site_, digests);
-  return start;
+  const std::string& from =
+      order.anchor_digest().empty() ? order.base_digest() : order.anchor_digest();
+  absl::StatusOr<Vector> start =
+      ReadPlainBlob(*disk_->Read(BaseFile(from)), world_->scenario.part(order.fragment()));
+  if (start.ok()) return *std::move(start);
+  *problem = "its base cannot be read";
+  return std::nullopt;
 }
 
 void SimulatedWorker::FinishAfter(int64_t ms) {
