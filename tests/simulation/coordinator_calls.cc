@@ -216,8 +216,6 @@ void SimulatedCoordinator::CheckAndStore(const PushCall& call, const Respond& re
   stored.set_base_version(contribution.context().base_version());
   stored.set_base_digest(contribution.base_digest());
   stored.set_primal_residual(contribution.primal_residual());
-  // A late one's folder may have been removed meanwhile: it is sent again.
-  if (disk_.Read(file) == nullptr) return;
   const Outcome outcome = Handle(ContributionArrived{contribution.round(), stored, "signed"});
   if (!outcome.has_value()) return;
   disk_.RemoveFile(absl::StrCat("spool/", site));

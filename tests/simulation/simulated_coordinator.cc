@@ -126,6 +126,11 @@ SimulatedCoordinator::Outcome SimulatedCoordinator::Handle(Event event) {
   if (!std::holds_alternative<TimeAdvanced>(event) && !Handle(TimeAdvanced{UnixMs()})) {
     return std::nullopt;
   }
+  if (const auto* arrived = std::get_if<ContributionArrived>(&event)) {
+    // A late one's folder may have been removed meanwhile: it is sent again.
+    const std::string file = ContributionFile(arrived->round, arrived->contribution.digest());
+    if (disk_.Read(file) == nullptr) return std::nullopt;
+  }
   if (world_->mutation.swallow(event)) return std::vector<Effect>();
   RoundState changed;
   if (!world_->mutation.name.empty()) changed = machine_->state();
