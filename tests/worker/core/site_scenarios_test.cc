@@ -123,13 +123,15 @@ class SitePlayer : public weft::testing::Player {
   // Of the scheme; everything else is in the events.
   void SetRules(const std::string& text_format) override {
     RunManifest manifest;
-    WEFT_CHECK(google::protobuf::TextFormat::ParseFromString(text_format,
-                                                             manifest.mutable_consensus()));
+    WEFT_CHECK(
+        google::protobuf::TextFormat::ParseFromString(text_format, manifest.mutable_consensus()));
     scheme_ = SchemeOf(manifest);
     machine_ = SiteMachine(Fresh(), SiteLimits{}, scheme_);
   }
   Lines Play(const std::string& event) override {
-    return weft::testing::PlaySentence(Sentences(), event);
+    std::vector<Sentence> sentences = OfTheWork();
+    for (Sentence& sentence : OfTheWorld()) sentences.push_back(std::move(sentence));
+    return weft::testing::PlaySentence(sentences, event);
   }
 
  private:
@@ -156,7 +158,8 @@ class SitePlayer : public weft::testing::Player {
     return lines;
   }
 
-  std::vector<Sentence> Sentences() {
+  // Of a round's work, in its order.
+  std::vector<Sentence> OfTheWork() {
     return {
         {R"(the gate starts)", [this](const std::smatch&) { return Step(Started{}); }},
         {R"(it has joined: (.*))",
@@ -167,7 +170,9 @@ class SitePlayer : public weft::testing::Player {
         {R"(the coordinator says (.*))",
          [this](const std::smatch& m) { return Step(RoundChanged{EventOf(m[1])}); }},
         {R"(the base (\w+) is here)",
-         [this](const std::smatch& m) { return Step(BaseFetched{Hex(m[1]), ""}); }},
+         [this](const std::smatch& m) {
+           return Step(BaseFetched{Hex(m[1]), ""});
+         }},
         {R"(the fragments are here, (\w+) among them, and are assembled: (\w+))",
          [this](const std::smatch& m) {
            return Step(BaseFetched{Hex(m[1]), Hex(m[2])});
@@ -206,6 +211,11 @@ class SitePlayer : public weft::testing::Player {
         {R"(contribution (\w+) is stored)",
          [this](const std::smatch& m) { return Step(ContributionStored{Hex(m[1])}); }},
         {R"(it has reported)", [this](const std::smatch&) { return Step(Reported{}); }},
+    };
+  }
+  // What may come between.
+  std::vector<Sentence> OfTheWorld() {
+    return {
         {R"(the (\w+) is refused: (\w+), (.*))",
          [this](const std::smatch& m) {
            return Step(Refused{OperationOf(m[1]), RefusalOf(m[2], m[3])});
@@ -261,9 +271,9 @@ class SitePlayer : public weft::testing::Player {
     std::string words =
         absl::StrCat("forms the contribution to round ", e.round.round(), ": ",
                      e.result.inner_steps(), " steps from base ", Name(e.result.base_digest()));
-    for (const auto& [what, digest] : {std::pair{", residual ", e.residual},
-                                       std::pair{", dual ", e.dual},
-                                       std::pair{", since sent ", e.sent}}) {
+    for (const auto& [what, digest] :
+         {std::pair{", residual ", e.residual}, std::pair{", dual ", e.dual},
+          std::pair{", since sent ", e.sent}}) {
       if (!digest.empty()) absl::StrAppend(&words, what, Name(digest));
     }
     return words;
