@@ -19,10 +19,15 @@ TEST_F(CoordinatorClientTest, TriesAgainAndWritesEveryAttemptIntoTheLedger) {
   EXPECT_EQ(fake_->joins, 1);
 }
 
-TEST_F(CoordinatorClientTest, ACallThatAnEndingCoordinatorCancelsIsTriedAgain) {
+// What a coordinator that is ended in the middle of a call leaves of it.
+TEST_F(CoordinatorClientTest, ACancelledCallIsTriedAgain) {
   fake_->fails_with = grpc::StatusCode::CANCELLED;
   fake_->unavailable = 1;
   EXPECT_TRUE(client_->Join(Joining()).ok());
+  fake_->unavailable = 1;
+  stop_ = true;  // then it was this gate's own end
+  EXPECT_EQ(client_->Join(Joining()).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(fake_->joins, 1);
 }
 
 TEST_F(CoordinatorClientTest, ARefusalIsAnAnswerAndNotTriedAgain) {
