@@ -162,7 +162,7 @@ class RoundPlayer : public testing::Player {
          }},
         {R"(what is (\w+) told\?)",
          [this](const std::smatch& m) {
-           return Told(RoundEventFor(manifest_, state(), m[1], ""));
+           return Told(RoundEventFor(manifest_, state(), m[1].str(), ""));
          }},
         {R"(the outer step fails: (.*))",
          [this](const std::smatch& m) {
