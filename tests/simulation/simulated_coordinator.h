@@ -56,7 +56,8 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
     MessageContext context;
   };
 
-  // The driver's loop: event, step, persist, effects. No value: the process has ended.
+  // The driver's loop: event, step, persist, effects. No value: there is no answer (the process has
+  // ended, or a contribution's file is gone).
   Outcome Handle(Event event);
   bool Apply(std::vector<Effect> effects);
   bool Commit(const std::vector<Effect>& effects);
@@ -74,6 +75,7 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   void On(int site, const ReportRequest& call, const Respond& respond);
   void On(int site, const LeaveRequest& call, const Respond& respond);
   Refusal CheckCaller(int site, const MessageContext& context, bool session_needed) const;
+  bool IsServed(int site, const std::string& digest) const;
   std::optional<PushReply> FindReceipt(const PushCall& call) const;
   void Spool(const PushCall& call, const Respond& respond);
   void CheckAndStore(const PushCall& call, const Respond& respond);
