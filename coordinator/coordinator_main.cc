@@ -7,7 +7,6 @@
 #include <functional>
 #include <iostream>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/operator_commands.h"
 #include "coordinator/server/coordinator_server.h"
@@ -15,6 +14,7 @@
 #include "coordinator/server/status_report.h"
 #include "coordinator/tools/tool_commands.h"
 #include "ops/log.h"
+#include "ops/program_end.h"
 #include "proto/durable_file.h"
 
 namespace weft {
@@ -118,22 +118,11 @@ void AddStatus(CLI::App* program, std::function<absl::Status()>* action) {
   });
 }
 
-// A disk that is full or not to be written is the operator's to mend; what stopped is whole.
-std::string WhatToDo(absl::string_view error) {
-  if (absl::StrContains(error, "No space left on device") ||
-      absl::StrContains(error, "Disk quota exceeded")) {
-    return "\nThe disk is full. Nothing that was decided is lost. To do: make room "
-           "(weft-coordinator "
-           "plan MANIFEST says how much the run needs, repair removes leftovers), then give the "
-           "same "
-           "command again.";
-  }
-  if (absl::StrContains(error, "Read-only file system")) {
-    return "\nThe disk cannot be written. Nothing that was decided is lost. To do: see why it is "
-           "read-only (the system's log), mount it writable, run weft-coordinator check, then give "
-           "the same command again.";
-  }
-  return "";
+DiskHelp HelpWithDisks() {
+  return {.room =
+              " (weft-coordinator plan MANIFEST says how much the run needs, repair removes "
+              "leftovers)",
+          .check = "run weft-coordinator check, "};
 }
 
 }  // namespace
@@ -166,8 +155,5 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;
   }
-  const absl::Status status = action();
-  if (status.ok()) return 0;
-  std::cerr << "weft-coordinator: " << status.message() << weft::WhatToDo(status.message()) << "\n";
-  return 1;
+  return weft::EndProgram("weft-coordinator", action(), weft::HelpWithDisks());
 }

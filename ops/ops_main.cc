@@ -1,9 +1,9 @@
 // weft-ops: identities, run manifests and memberships, for whoever sets up a run and for whoever
 // joins one.
 #include <CLI/CLI.hpp>
-#include <iostream>
 
 #include "ops/commands.h"
+#include "ops/program_end.h"
 
 int main(int argc, char** argv) {
   CLI::App program("Identities, run manifests and memberships of Weft", "weft-ops");
@@ -30,8 +30,5 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;
   }
-  const absl::Status status = action();
-  if (status.ok()) return 0;
-  std::cerr << "weft-ops: " << status.message() << "\n";
-  return 1;
+  return weft::EndProgram("weft-ops", action());
 }

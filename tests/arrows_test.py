@@ -125,14 +125,17 @@ def sentencepiece_files(root):
 
 
 def functions(lines):
-    """(first line, last line) of each function at the left margin, as clang-format lays them out."""
-    start = None
+    """(first line, last line) of each function, as clang-format lays them out: at the left margin, in a class, in a class
+    of a class. Blocks inside functions come too: they are shorter."""
+    starts = {}
     for number, line in enumerate(lines, 1):
-        if line == "}" and start is not None:
-            yield start, number
-            start = None
-        elif re.match(r"[A-Za-z_\[~]", line) and not line.startswith(("namespace", "template")):
-            start = number
+        indentation = len(line) - len(line.lstrip())
+        if indentation not in (0, 2, 4):
+            continue
+        if line.strip() == "}" and indentation in starts:
+            yield starts.pop(indentation), number
+        elif re.match(r" *[A-Za-z_\[~]", line) and not line.startswith(("namespace", "template")):
+            starts[indentation] = number
 
 
 def limit_violations(path, lines):
@@ -275,6 +278,10 @@ class ArrowsThemselves(unittest.TestCase):
         self.assertEqual(limit_violations("eval/a.cc", function(FUNCTION_LINES_MAX - 3)), [])
         self.assertEqual(limit_violations("eval/a.cc", ["int x;", "", *function(FUNCTION_LINES_MAX - 2)]),
                          ["eval/a.cc:3: a function of 71 lines, at most 70"])
+        for depth in (1, 2):
+            member = ["  " * depth + line for line in function(FUNCTION_LINES_MAX - 2)]
+            self.assertEqual(limit_violations("eval/a.cc", ["class A {", " public:", *member, "};"]),
+                             ["eval/a.cc:3: a function of 71 lines, at most 70"])
         self.assertEqual(limit_violations("eval/a.cc", ["int x;"] * FILE_LINES_MAX), [])
         self.assertEqual(len(limit_violations("eval/a.cc", ["int x;"] * (FILE_LINES_MAX + 1))), 1)
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -136,6 +137,18 @@ void RoundDriver::Submit(Event event, Done done) {
   loop_->Post([this, event = std::move(event), done = std::move(done)] {
     const Outcome outcome = Handle(event);
     if (done != nullptr) done(outcome);
+  });
+}
+
+void RoundDriver::ReportTrouble(const absl::Status& status) {
+  loop_->Post([this, status] {
+    if (!failure_.ok()) return;
+    const absl::string_view words = status.message();
+    if (absl::StrContains(words, "Read-only file system") ||
+        absl::StrContains(words, "Input/output error")) {
+      return Fail(status);
+    }
+    LogWarning(absl::StrCat("a contribution cannot be taken now: ", words));
   });
 }
 

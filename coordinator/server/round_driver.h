@@ -51,6 +51,9 @@ class RoundDriver {
   ~RoundDriver();
 
   void Submit(Event event, Done done = nullptr);
+  // What a stream met on our disk. One that is full may have room at the site's next attempt: that
+  // is logged; one that cannot be written ends the coordinator, as it would with the next decision.
+  void ReportTrouble(const absl::Status& status);
   std::shared_ptr<const RoundState> state() const;
   const RoundStore& store() const { return *store_; }
   const BlobDirectory& vectors() const { return vectors_; }

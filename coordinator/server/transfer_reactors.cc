@@ -160,7 +160,7 @@ class PushReactor final : public grpc::ServerReadReactor<PushMessage>, public Tr
     if (absl::IsOutOfRange(status)) {
       return Refuse(MakeRefusal(Refusal::MALFORMED, std::string(status.message())));
     }
-    Finish(Trouble(status));
+    Fail(status);
   }
   void OnDone() override {
     service_.streams().Remove(this);
@@ -176,7 +176,7 @@ class PushReactor final : public grpc::ServerReadReactor<PushMessage>, public Tr
     const Caller caller = service_.Identify(*call_, head.context(), SessionRule::kNeeded);
     if (IsRefused(caller.refusal)) return Refuse(caller.refusal);
     auto opening = service_.intake().Open(site_, head.signed_contribution(), head.chunk_sha256s());
-    if (!opening.ok()) return Finish(Trouble(opening.status()));
+    if (!opening.ok()) return Fail(opening.status());
     if (opening->answered && opening->reply.has_refusal()) return Refuse(opening->reply.refusal());
     if (opening->answered) {
       *reply_ = opening->reply;
@@ -192,17 +192,23 @@ class PushReactor final : public grpc::ServerReadReactor<PushMessage>, public Tr
     }
     // Also when the connection broke: what came is kept, and asked for by its bitmap.
     const absl::Status status = opening_->spooled->Flush();
-    if (!status.ok()) return Finish(Trouble(status));
+    if (!status.ok()) return Fail(status);
     if (!opening_->spooled->complete()) {
       reply_->set_chunk_bitmap(opening_->spooled->bitmap());
       return Finish(grpc::Status::OK);
     }
     WaitsForUs();
     service_.intake().Complete(*opening_, [this](const absl::StatusOr<PushReply>& answer) {
-      if (!answer.ok()) return Finish(Trouble(answer.status()));
+      if (!answer.ok()) return Fail(answer.status());
       *reply_ = *answer;
       Finish(grpc::Status::OK);
     });
+  }
+
+  // The site may try again.
+  void Fail(const absl::Status& status) {
+    service_.driver().ReportTrouble(status);
+    Finish(Trouble(status));
   }
 
   void Refuse(const Refusal& refusal) {

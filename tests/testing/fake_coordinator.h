@@ -63,6 +63,7 @@ class FakeCoordinator final : public Coordinator::Service {
   // What it answers.
   std::atomic<bool> closing{false};
   std::atomic<int> unavailable{0};  // so many calls fail before they are answered
+  std::atomic<grpc::StatusCode> fails_with{grpc::StatusCode::UNAVAILABLE};
   std::atomic<int> damaged_chunks{0};
   std::atomic<int> push_breaks_after{-1};  // chunks of the next push; then the stream breaks
   std::atomic<int> stalls_after{-1};  // chunks of a pull or push; then it hangs until the fake goes
@@ -84,7 +85,7 @@ class FakeCoordinator final : public Coordinator::Service {
  private:
   using Status = grpc::Status;
   Status Hiccup() {
-    if (unavailable.fetch_sub(1) > 0) return Status(grpc::StatusCode::UNAVAILABLE, "a hiccup");
+    if (unavailable.fetch_sub(1) > 0) return Status(fails_with, "a hiccup");
     unavailable = 0;
     return Status::OK;
   }

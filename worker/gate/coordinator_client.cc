@@ -15,6 +15,7 @@ namespace {
 bool MayPass(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:  // by a coordinator that ends; our own end is `stop`
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kAborted:
@@ -243,7 +244,7 @@ absl::StatusOr<RoundEvent> CoordinatorClient::NextEvent(absl::Duration wait) {
     why = absl::UnavailableError(
         absl::StrCat("no heartbeat for ", absl::FormatDuration(options_.silence_max)));
   }
-  if (!MayPass(why)) return why;
+  if (!MayPass(why) || stop_->load()) return why;
   egress_->Reconnect();
   const absl::Duration next = watch_backoff_.Next();
   next_watch_ = absl::Now() + next;

@@ -1,9 +1,9 @@
 // weft-gate: the one program of a site that speaks to the coordinator. It sees parameter vectors
 // and never text.
 #include <cstring>
-#include <iostream>
 
 #include "ops/log.h"
+#include "ops/program_end.h"
 #include "worker/gate/gate_commands.h"
 
 int main(int argc, char** argv) {
@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   if (!action) return 2;
   weft::SetUpLogging("weft-gate");
   const absl::Status status = action();
-  if (status.ok()) return 0;
-  std::cerr << "weft-gate: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) && status.message().find("usage: ") == 0 ? 2 : 1;
+  const bool misused = absl::IsInvalidArgument(status) && status.message().find("usage: ") == 0;
+  const int end = weft::EndProgram("weft-gate", status);
+  return misused ? 2 : end;
 }

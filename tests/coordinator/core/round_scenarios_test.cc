@@ -59,7 +59,9 @@ class RoundPlayer : public testing::Player {
     Start();
   }
   Lines Play(const std::string& event) override {
-    return testing::PlaySentence(Sentences(), event);
+    std::vector<Sentence> sentences = OfSites();
+    for (Sentence& sentence : OfTheCoordinator()) sentences.push_back(std::move(sentence));
+    return testing::PlaySentence(sentences, event);
   }
 
  private:
@@ -96,12 +98,8 @@ class RoundPlayer : public testing::Player {
     return "none";
   }
 
-  std::vector<Sentence> Sentences() {
+  std::vector<Sentence> OfSites() {
     return {
-        {R"((\d+) s)",
-         [this](const std::smatch& m) {
-           return Step(TimeAdvanced{static_cast<int64_t>(Number(m[1])) * 1000});
-         }},
         {R"((\w+) joins)",
          [this](const std::smatch& m) {
            Lines lines = Step(SiteJoined{m[1], absl::StrCat(m[1].str(), "-", ++sessions_)});
@@ -136,13 +134,21 @@ class RoundPlayer : public testing::Player {
            return Step(SiteLeft{m[1], m[2], m[3]});
          }},
         {R"((\w+) is revoked)", [this](const std::smatch& m) { return Revoke(m[1]); }},
-        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?)",
+        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?(?:, loss (\d) to (\d))?)",
          [this](const std::smatch& m) { return Contribute(m); }},
         {R"((\w+) reports round (\d+))",
          [this](const std::smatch& m) {
            RoundReport report;
            report.set_round(Number(m[2]));
            return Step(ReportReceived{m[1], report});
+         }},
+    };
+  }
+  std::vector<Sentence> OfTheCoordinator() {
+    return {
+        {R"((\d+) s)",
+         [this](const std::smatch& m) {
+           return Step(TimeAdvanced{static_cast<int64_t>(Number(m[1])) * 1000});
          }},
         {R"(the outer step is done)",
          [this](const std::smatch&) {
@@ -214,6 +220,10 @@ class RoundPlayer : public testing::Player {
                                               : base.digest());
     contribution.set_update_norm(m[5].matched ? static_cast<double>(Number(m[5])) : 1);
     contribution.set_inner_steps(m[6].matched ? static_cast<uint32_t>(Number(m[6])) : 10);
+    if (m[7].matched) {
+      contribution.set_validation_before(static_cast<double>(Number(m[7])));
+      contribution.set_validation_after(static_cast<double>(Number(m[8])));
+    }
     contribution.set_token_count(100 * contribution.inner_steps());
     contribution.set_bytes(64);
     return Step(ContributionArrived{Number(m[3]), contribution, "signed"});

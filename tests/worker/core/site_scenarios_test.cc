@@ -123,8 +123,8 @@ class SitePlayer : public weft::testing::Player {
   // Of the scheme; everything else is in the events.
   void SetRules(const std::string& text_format) override {
     RunManifest manifest;
-    WEFT_CHECK(google::protobuf::TextFormat::ParseFromString(text_format,
-                                                             manifest.mutable_consensus()));
+    WEFT_CHECK(
+        google::protobuf::TextFormat::ParseFromString(text_format, manifest.mutable_consensus()));
     scheme_ = SchemeOf(manifest);
     machine_ = SiteMachine(Fresh(), SiteLimits{}, scheme_);
   }
@@ -157,17 +157,18 @@ class SitePlayer : public weft::testing::Player {
   }
 
   std::vector<Sentence> Sentences() {
+    std::vector<Sentence> sentences = WorkSentences();
+    for (Sentence& sentence : RunSentences()) sentences.push_back(std::move(sentence));
+    return sentences;
+  }
+
+  // Of a round's work: its base, the worker's result, the contribution.
+  std::vector<Sentence> WorkSentences() {
     return {
-        {R"(the gate starts)", [this](const std::smatch&) { return Step(Started{}); }},
-        {R"(it has joined: (.*))",
-         [this](const std::smatch& m) {
-           const RoundEvent now = EventOf(m[1]);
-           return Step(Joined{now.context(), now});
-         }},
-        {R"(the coordinator says (.*))",
-         [this](const std::smatch& m) { return Step(RoundChanged{EventOf(m[1])}); }},
         {R"(the base (\w+) is here)",
-         [this](const std::smatch& m) { return Step(BaseFetched{Hex(m[1]), ""}); }},
+         [this](const std::smatch& m) {
+           return Step(BaseFetched{Hex(m[1]), ""});
+         }},
         {R"(the fragments are here, (\w+) among them, and are assembled: (\w+))",
          [this](const std::smatch& m) {
            return Step(BaseFetched{Hex(m[1]), Hex(m[2])});
@@ -206,6 +207,20 @@ class SitePlayer : public weft::testing::Player {
         {R"(contribution (\w+) is stored)",
          [this](const std::smatch& m) { return Step(ContributionStored{Hex(m[1])}); }},
         {R"(it has reported)", [this](const std::smatch&) { return Step(Reported{}); }},
+    };
+  }
+
+  // Of the run around it: starts and ends, the coordinator's word, what goes wrong, time.
+  std::vector<Sentence> RunSentences() {
+    return {
+        {R"(the gate starts)", [this](const std::smatch&) { return Step(Started{}); }},
+        {R"(it has joined: (.*))",
+         [this](const std::smatch& m) {
+           const RoundEvent now = EventOf(m[1]);
+           return Step(Joined{now.context(), now});
+         }},
+        {R"(the coordinator says (.*))",
+         [this](const std::smatch& m) { return Step(RoundChanged{EventOf(m[1])}); }},
         {R"(the (\w+) is refused: (\w+), (.*))",
          [this](const std::smatch& m) {
            return Step(Refused{OperationOf(m[1]), RefusalOf(m[2], m[3])});
@@ -261,9 +276,9 @@ class SitePlayer : public weft::testing::Player {
     std::string words =
         absl::StrCat("forms the contribution to round ", e.round.round(), ": ",
                      e.result.inner_steps(), " steps from base ", Name(e.result.base_digest()));
-    for (const auto& [what, digest] : {std::pair{", residual ", e.residual},
-                                       std::pair{", dual ", e.dual},
-                                       std::pair{", since sent ", e.sent}}) {
+    for (const auto& [what, digest] :
+         {std::pair{", residual ", e.residual}, std::pair{", dual ", e.dual},
+          std::pair{", since sent ", e.sent}}) {
       if (!digest.empty()) absl::StrAppend(&words, what, Name(digest));
     }
     return words;

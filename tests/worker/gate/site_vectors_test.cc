@@ -115,6 +115,35 @@ TEST_F(SiteVectorsTest, FeedbackSendsEverythingInTheEnd) {
   EXPECT_GT(std::abs(without[0] - kRounds * 1.001), 0.005);
 }
 
+// Where only the largest changes travel, feedback brings the others to their turn.
+TEST_F(SiteVectorsTest, FeedbackSendsWhatNeverIsAmongTheLargest) {
+  const std::vector<float> zeros(256, 0.0f);
+  std::vector<float> x(256);
+  for (int i = 0; i < 256; ++i) x[i] = 1.0f + 0.5f * static_cast<float>(i) / 256;
+  std::vector<double> with(256), without(256);
+  std::optional<Digest> e;
+  constexpr int kRounds = 24;
+  for (int round = 0; round < kRounds; ++round) {
+    ContributionParts parts = Parts(x, zeros);
+    parts.encoding = VectorFormat(Encoding::kTopkInt4, 64);
+    parts.residual = e;
+    parts.residual_kept = 1;
+    auto encoded = EncodeContribution(Vectors(), parts);
+    ASSERT_TRUE(encoded.ok()) << encoded.status();
+    e = encoded->residual;
+    const auto sent = Read(own_, encoded->blob, zeros);
+    parts.residual.reset();
+    const auto plain = Read(own_, EncodeContribution(Vectors(), parts)->blob, zeros);
+    for (int i = 0; i < 256; ++i) {
+      with[i] += sent[i];
+      without[i] += plain[i];
+    }
+  }
+  // A quarter travels at a time: no element is more than some four rounds behind.
+  for (int i = 0; i < 256; ++i) ASSERT_NEAR(with[i], kRounds * x[i], 6 * x[i]) << i;
+  EXPECT_EQ(without[0], 0);
+}
+
 TEST_F(SiteVectorsTest, HowMuchIsKeptFollowsTheScheme) {
   ConsensusScheme scheme;
   scheme.set_alpha(0.25);
