@@ -16,6 +16,7 @@ void RoundMachine::TakeInTurn(const ContributionArrived& event) {
   for (const StoredContribution& c : state_.current().contributions()) {
     if (AnswerIfStored(arrived, c)) return;
   }
+  if (AnswerIfDecided(arrived)) return;
   const bool all_done = state_.rounds_done() == manifest_.rounds().round_count();
   if (all_done || state_.phase() == RoundEvent::HALTED) {
     return RefuseCall(arrived.site(), Refusal::WRONG_ROUND,

@@ -162,7 +162,7 @@ class RoundPlayer : public testing::Player {
          }},
         {R"(what is (\w+) told\?)",
          [this](const std::smatch& m) {
-           return Told(RoundEventFor(manifest_, state(), m[1], ""));
+           return Told(RoundEventFor(manifest_, state(), m[1].str(), ""));
          }},
         {R"(the outer step fails: (.*))",
          [this](const std::smatch& m) {
@@ -188,11 +188,11 @@ class RoundPlayer : public testing::Player {
     };
   }
   static Lines Told(const RoundEvent& event) {
-    Lines lines = {absl::StrCat(RoundEvent::Phase_Name(event.phase()), ", round ", event.round(),
-                                ": ", event.inner_steps(), " steps from step ", event.first_step(),
-                                ", base ", event.base_digest(), " as version ",
-                                event.context().base_version(),
-                                event.contribution_stored() ? "; nothing is wanted of it" : "")};
+    Lines lines = {absl::StrCat(
+        RoundEvent::Phase_Name(event.phase()), ", round ", event.round(), ": ", event.inner_steps(),
+        " steps from step ", event.first_step(), ", base ", event.base_digest(), " as version ",
+        event.context().base_version(), event.rho() > 0 ? absl::StrCat(", rho ", event.rho()) : "",
+        event.contribution_stored() ? "; nothing is wanted of it" : "")};
     if (event.fragments_size() > 0) {
       lines.push_back(absl::StrCat(
           "fragment ", event.context().fragment(), " of ",
