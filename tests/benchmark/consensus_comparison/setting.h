@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "proto/run_manifest.pb.h"
 
 namespace weft::comparison {
@@ -19,6 +20,12 @@ struct Setting {
   uint64_t held_out_bytes = 40'000;  // scored of each site
   std::string version;
 };
+
+// What records that are compared have in common.
+inline std::string SettingWords(const Setting& setting) {
+  return absl::StrCat("--steps ", setting.steps, " --batch ", setting.batch, " --held-out-bytes ",
+                      setting.held_out_bytes);
+}
 
 inline constexpr int kVocabularySize = 4096;
 inline constexpr uint32_t kSequenceLength = 128;
