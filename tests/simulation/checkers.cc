@@ -42,13 +42,18 @@ void Checkers::Violated(absl::string_view checker, std::string words) {
 
 void Checkers::Committed(const RoundState& state, const std::string& bytes,
                          absl::Span<const Effect> effects) {
+  std::vector<const RoundRecord*> ended;
   for (const Effect& effect : effects) {
     if (const auto* receipt = std::get_if<KeepReceipt>(&effect)) OnReceipt(receipt->receipt);
     const auto* record = std::get_if<Record>(&effect);
     if (record != nullptr && record->decision.code() == Decision::CONTRIBUTION_EXCLUDED) {
       OnExcluded(record->decision);
     }
-    if (const auto* round = std::get_if<KeepRound>(&effect)) OnRound(state, round->record);
+    if (const auto* round = std::get_if<KeepRound>(&effect)) ended.push_back(&round->record);
+  }
+  // More than one at once where the turns of several contributions come to nothing.
+  for (size_t i = 0; i < ended.size() && !violated(); ++i) {
+    OnRound(*ended[i], i + 1 < ended.size() ? *ended[i + 1] : state.current());
   }
   if (state.phase() == RoundEvent::AGGREGATING && closing_round_ != state.current().round()) {
     closing_round_ = state.current().round();

@@ -86,7 +86,9 @@ class Checkers {
   void CheckStored(const RoundState& state);
   void OnReceipt(const Receipt& receipt);
   void OnExcluded(const Decision& decision);
-  void OnRound(const RoundState& state, const RoundRecord& record);
+  // The round after it is the last's, or the state's own.
+  void OnRound(const RoundRecord& record, const RoundRecord& following);
+  void OnConsensus(const RoundRecord& record, const RoundRecord& following);
   void Count(const RoundRecord& record);
   // What has a receipt and is neither counted nor excluded waits in the state.
   void CheckNothingIsLost(const RoundState& state);
@@ -94,7 +96,7 @@ class Checkers {
   PlainConsensus Recompute(const RoundRecord& record);
   void Tell(const RoundRecord& record);
   void TakeVersion(PlainConsensus next);
-  void GoBack(const RoundState& state);
+  void GoBack(const RoundRecord& following);
 
   const Scenario& scenario_;
   Violation violation_;

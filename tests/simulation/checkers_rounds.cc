@@ -120,13 +120,17 @@ void Checkers::TakeVersion(PlainConsensus next) {
 }
 
 // A version with the bytes of an older one: of its own base, or of one that was found good.
-void Checkers::GoBack(const RoundState& state) {
-  const uint64_t version = state.consensus().version();
+void Checkers::GoBack(const RoundRecord& following) {
+  const uint64_t version = following.base_version();
   if (version != versions_.size()) {
     return Violated("never_back",
                     absl::StrCat("version ", version, " follows version ", versions_.size() - 1));
   }
-  const std::string& digest = state.consensus().digest();
+  const std::string& digest = following.base_digest();
+  const uint32_t turn = (versions_[version_].fragment + 1) % scenario_.fragments();
+  if (scenario_.fragments() > 1 && digest == fragments_[turn].digest) {
+    return TakeVersion(versions_[version_]);
+  }
   if (digest == versions_[version_].digest) return TakeVersion(versions_[version_]);
   for (const uint64_t good : accepted_) {
     if (good < versions_.size() && versions_[good].digest == digest) {
@@ -136,16 +140,22 @@ void Checkers::GoBack(const RoundState& state) {
   Violated("recompute", absl::StrCat("version ", version, " is of a version that was never good"));
 }
 
-void Checkers::OnRound(const RoundState& state, const RoundRecord& record) {
+void Checkers::OnRound(const RoundRecord& record, const RoundRecord& following) {
   if (record.base_version() != version_ || record.round() != round_) {
     return Violated("never_back", absl::StrCat("round ", record.round(), " ends from version ",
                                                record.base_version(), "; open was round ", round_,
                                                " from version ", version_));
   }
   if (record.abandoned()) {
-    if (state.consensus().version() != version_) GoBack(state);
-    return;
+    if (following.base_version() != version_) GoBack(following);
+  } else {
+    OnConsensus(record, following);
   }
+  round_ = following.round();
+  version_ = following.base_version();
+}
+
+void Checkers::OnConsensus(const RoundRecord& record, const RoundRecord& following) {
   Count(record);
   if (violated()) return;
   PlainConsensus next = Recompute(record);
@@ -163,7 +173,7 @@ void Checkers::OnRound(const RoundState& state, const RoundRecord& record) {
   TakeVersion(std::move(next));
   if (!record.refused()) return;
   refused_.insert(versions_.size() - 1);
-  GoBack(state);
+  GoBack(following);
 }
 
 }  // namespace weft::simulation

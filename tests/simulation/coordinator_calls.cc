@@ -80,7 +80,7 @@ void SimulatedCoordinator::On(int site, const PullRequest& call, const Respond& 
   PullAnswer answer;
   answer.refusal = CheckCaller(site, call.context(), true);
   const std::string& digest = call.blob_digest();
-  if (!IsRefused(answer.refusal) && !IsServed(site, digest)) {
+  if (!IsRefused(answer.refusal) && !ServedBytes(machine_->state(), digest).has_value()) {
     answer.refusal = MakeRefusal(Refusal::UNKNOWN_BLOB, "neither the site's base nor its delta");
   }
   if (IsRefused(answer.refusal)) {
@@ -91,17 +91,6 @@ void SimulatedCoordinator::On(int site, const PullRequest& call, const Respond& 
   if (blob == nullptr) return Fail("the consensus that is served is not there");
   answer.blob = *blob;
   respond(answer);
-}
-
-bool SimulatedCoordinator::IsServed(int site, const std::string& digest) const {
-  const RoundState& state = machine_->state();
-  if (digest.empty()) return false;
-  if (digest == BaseOf(manifest(), state, SiteName(site)).digest()) return true;
-  const auto is_of = [&](const ConsensusVersion& version) {
-    return digest == version.digest() || digest == version.delta_digest();
-  };
-  return is_of(state.consensus()) ||
-         std::any_of(state.fragments().begin(), state.fragments().end(), is_of);
 }
 
 std::optional<PushReply> SimulatedCoordinator::FindReceipt(const PushCall& call) const {

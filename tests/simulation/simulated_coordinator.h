@@ -75,7 +75,6 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
   void On(int site, const ReportRequest& call, const Respond& respond);
   void On(int site, const LeaveRequest& call, const Respond& respond);
   Refusal CheckCaller(int site, const MessageContext& context, bool session_needed) const;
-  bool IsServed(int site, const std::string& digest) const;
   std::optional<PushReply> FindReceipt(const PushCall& call) const;
   void Spool(const PushCall& call, const Respond& respond);
   void CheckAndStore(const PushCall& call, const Respond& respond);
