@@ -59,10 +59,10 @@ class Runner {
     if (!records.ok()) return records.status();
     records_ = *std::move(records);
     for (const Record& record : records_) {
-      if (record.steps == setting_.steps) continue;
-      return absl::FailedPreconditionError(absl::StrCat(file_, ": its cells have ", record.steps,
-                                                        " steps, asked for are ", setting_.steps,
-                                                        ": choose another --out, or its --steps"));
+      if (record.setting == SettingWords(setting_)) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat(file_, ": its cells are of ", record.setting, ", asked for are ",
+                       SettingWords(setting_), ": give the same, or another --out"));
     }
     absl::StatusOr<SiteData> data =
         PrepareSiteData(setting_.data, setting_.out + "/data", setting_.held_out_bytes);

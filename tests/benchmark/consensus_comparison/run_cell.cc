@@ -259,10 +259,10 @@ absl::StatusOr<Record> RunCell(const Cell& cell, const Setting& setting, const S
   record.seconds_training = absl::ToDoubleSeconds(scoring - start);
   record.seconds_scoring = absl::ToDoubleSeconds(absl::Now() - scoring);
   record.version = setting.version;
+  record.setting = SettingWords(setting);
   record.command =
       absl::StrCat("consensus_comparison run --out ", setting.out, " --data ", setting.data,
-                   " --cells ", cell.name, " --steps ", setting.steps, " --batch ", setting.batch,
-                   " --held-out-bytes ", setting.held_out_bytes, " --seed ", setting.seed);
+                   " --cells ", cell.name, " ", record.setting, " --seed ", setting.seed);
   return record;
 }
 
