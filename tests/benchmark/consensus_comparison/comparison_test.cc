@@ -71,7 +71,6 @@ Record ExampleRecord(const std::string& cell, double pooled) {
                 .group = "presets",
                 .kind = "federation",
                 .scheme = "consensus { preset: \"fedavg\" }",
-                .setting = "--steps 300",
                 .seed = 1,
                 .steps = 300,
                 .inner_steps = 10,

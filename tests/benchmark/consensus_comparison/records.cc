@@ -49,7 +49,6 @@ std::string PrintRecord(const Record& record) {
   Json json = {{"cell", record.cell},
                {"group", record.group},
                {"kind", record.kind},
-               {"setting", record.setting},
                {"seed", record.seed},
                {"steps", record.steps},
                {"inner_steps", record.inner_steps},
@@ -77,7 +76,6 @@ absl::StatusOr<Record> ParseRecord(absl::string_view line) {
     record.cell = json.at("cell");
     record.group = json.at("group");
     record.kind = json.at("kind");
-    record.setting = json.at("setting");
     record.seed = json.at("seed");
     record.steps = json.at("steps");
     record.inner_steps = json.at("inner_steps");

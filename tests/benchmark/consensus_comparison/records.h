@@ -33,9 +33,8 @@ struct SiteRecord {
 struct Record {
   std::string cell;
   std::string group;
-  std::string kind;     // federation | pooled | all-reduce | alone
-  std::string scheme;   // as the manifest says it
-  std::string setting;  // "--steps 300 ...": equal in all records of a folder
+  std::string kind;    // federation | pooled | all-reduce | alone
+  std::string scheme;  // as the manifest says it
   uint64_t seed = 0;
   uint32_t steps = 0;        // of each site
   uint32_t inner_steps = 0;  // H; 0: no rounds

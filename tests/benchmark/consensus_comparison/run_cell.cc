@@ -259,10 +259,9 @@ absl::StatusOr<Record> RunCell(const Cell& cell, const Setting& setting, const S
   record.seconds_training = absl::ToDoubleSeconds(scoring - start);
   record.seconds_scoring = absl::ToDoubleSeconds(absl::Now() - scoring);
   record.version = setting.version;
-  record.setting = SettingWords(setting);
   record.command =
-      absl::StrCat("consensus_comparison run --out ", setting.out, " --data ", setting.data,
-                   " --cells ", cell.name, " ", record.setting, " --seed ", setting.seed);
+      absl::StrCat("consensus_comparison run --out ", setting.out, setting.data_flag, " --cells ",
+                   cell.name, " ", SettingWords(setting), " --seed ", setting.seed);
   return record;
 }
 

@@ -11,8 +11,9 @@
 namespace weft::comparison {
 
 struct Setting {
-  std::string out;   // the folder of the comparison
-  std::string data;  // a folder with a subfolder of text for each language
+  std::string out;        // the folder of the comparison
+  std::string data;       // a folder with a subfolder of text for each language
+  std::string data_flag;  // " --data ..." where it was given, for the command of a record
   uint64_t seed = 1;
   uint32_t steps = 300;  // inner steps of each site
   uint32_t batch = 8;    // samples of a step
@@ -21,7 +22,7 @@ struct Setting {
   std::string version;
 };
 
-// What records that are compared have in common.
+// What records that are compared have in common, as their commands say it.
 inline std::string SettingWords(const Setting& setting) {
   return absl::StrCat("--steps ", setting.steps, " --batch ", setting.batch, " --held-out-bytes ",
                       setting.held_out_bytes);
