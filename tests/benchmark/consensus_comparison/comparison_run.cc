@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -59,10 +60,10 @@ class Runner {
     if (!records.ok()) return records.status();
     records_ = *std::move(records);
     for (const Record& record : records_) {
-      if (record.steps == setting_.steps) continue;
-      return absl::FailedPreconditionError(absl::StrCat(file_, ": its cells have ", record.steps,
-                                                        " steps, asked for are ", setting_.steps,
-                                                        ": choose another --out, or its --steps"));
+      if (absl::StrContains(record.command, SettingWords(setting_) + " --seed")) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          file_, ": ", record.cell, " was made by '", record.command, "', asked for is ",
+          SettingWords(setting_), ": give the same, or another --out"));
     }
     absl::StatusOr<SiteData> data =
         PrepareSiteData(setting_.data, setting_.out + "/data", setting_.held_out_bytes);

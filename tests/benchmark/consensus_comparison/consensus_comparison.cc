@@ -28,7 +28,7 @@ Exit: 0 done, 1 failed, 2 bad usage.)";
 
 std::string DefaultData() {
   const char* data = std::getenv("WEFT_DATA");
-  return absl::StrCat(data != nullptr ? data : "../shared/data", "/fedcorpus");
+  return data != nullptr ? absl::StrCat(data, "/fedcorpus") : "";
 }
 
 struct Arguments {
@@ -114,6 +114,9 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (run->count("--data") + pairs->count("--data") > 0) {
+    setting->data_flag = absl::StrCat(" --data ", setting->data);
   }
   if (setting->batch % 2 != 0) {
     std::fputs("consensus_comparison: --batch is even: the pooled reference halves it\n", stderr);

@@ -260,9 +260,8 @@ absl::StatusOr<Record> RunCell(const Cell& cell, const Setting& setting, const S
   record.seconds_scoring = absl::ToDoubleSeconds(absl::Now() - scoring);
   record.version = setting.version;
   record.command =
-      absl::StrCat("consensus_comparison run --out ", setting.out, " --data ", setting.data,
-                   " --cells ", cell.name, " --steps ", setting.steps, " --batch ", setting.batch,
-                   " --held-out-bytes ", setting.held_out_bytes, " --seed ", setting.seed);
+      absl::StrCat("consensus_comparison run --out ", setting.out, setting.data_flag, " --cells ",
+                   cell.name, " ", SettingWords(setting), " --seed ", setting.seed);
   return record;
 }
 

@@ -5,13 +5,15 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "proto/run_manifest.pb.h"
 
 namespace weft::comparison {
 
 struct Setting {
-  std::string out;   // the folder of the comparison
-  std::string data;  // a folder with a subfolder of text for each language
+  std::string out;        // the folder of the comparison
+  std::string data;       // a folder with a subfolder of text for each language
+  std::string data_flag;  // " --data ..." where it was given, for the command of a record
   uint64_t seed = 1;
   uint32_t steps = 300;  // inner steps of each site
   uint32_t batch = 8;    // samples of a step
@@ -19,6 +21,12 @@ struct Setting {
   uint64_t held_out_bytes = 40'000;  // scored of each site
   std::string version;
 };
+
+// What records that are compared have in common, as their commands say it.
+inline std::string SettingWords(const Setting& setting) {
+  return absl::StrCat("--steps ", setting.steps, " --batch ", setting.batch, " --held-out-bytes ",
+                      setting.held_out_bytes);
+}
 
 inline constexpr int kVocabularySize = 4096;
 inline constexpr uint32_t kSequenceLength = 128;

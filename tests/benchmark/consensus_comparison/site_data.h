@@ -2,7 +2,7 @@
 // each language, and a sample of held-out text of each site. Made once below a folder, then found
 // there again.
 //
-//   absl::StatusOr<SiteData> data = PrepareSiteData("shared/data/fedcorpus", "out/data", 60'000);
+//   absl::StatusOr<SiteData> data = PrepareSiteData("fedcorpus", "out/data", 40'000);
 //   data->sites[2].shards; data->sites[2].held_out;
 #ifndef WEFT_TESTS_BENCHMARK_CONSENSUS_COMPARISON_SITE_DATA_H_
 #define WEFT_TESTS_BENCHMARK_CONSENSUS_COMPARISON_SITE_DATA_H_
