@@ -180,20 +180,21 @@ void RoundMachine::KeepOlder() {
 }
 
 void RoundMachine::EndRound(bool work_done) {
+  const uint64_t done = state_.rounds_done() + (work_done ? 1 : 0);
+  const bool last = done == manifest_.rounds().round_count();
+  if (last) DropCarried(state_.mutable_current());
   RoundRecord ended = std::move(*state_.mutable_current());
   state_.clear_candidate();
   state_.set_deadline_unix_ms(0);
   if (work_done) {
-    state_.set_rounds_done(state_.rounds_done() + 1);
+    state_.set_rounds_done(done);
     NoteOutcomes(ended);
     TurnToFragment();
   }
-  const bool last = state_.rounds_done() == manifest_.rounds().round_count();
   const uint32_t every = manifest_.rounds().publish_every();
   const bool due = work_done && !ended.abandoned() && !ended.refused() && every != 0 &&
                    state_.rounds_done() % every == 0;
   if (last || due) AddRelease(ended);
-  if (last) DropCarried(&ended);
 
   RoundRecord next;
   next.set_round(ended.round() + 1);
