@@ -40,8 +40,14 @@ inline void MakeKits(const std::string& folder, const std::vector<std::string>& 
 
 class FakeCoordinator final : public Coordinator::Service {
  public:
+  // What it has from its beginning: a client may be there as soon as it serves.
+  struct Kept {
+    std::map<std::string, std::string> blobs;
+    std::map<uint32_t, std::string> pushed;
+  };
   // Serves as `identity`. A port of an earlier one makes it look like that one restarted.
-  explicit FakeCoordinator(const Identity& identity, int port = 0) {
+  explicit FakeCoordinator(const Identity& identity, int port = 0, Kept kept = {})
+      : blobs(std::move(kept.blobs)), pushed(std::move(kept.pushed)) {
     grpc::SslServerCredentialsOptions tls(
         GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
     tls.pem_root_certs = identity.authority_pem;

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <fstream>
+#include <future>
 
 #include "coordinator/server/work_thread.h"
 #include "model/formats/huggingface.h"
@@ -96,11 +97,14 @@ TEST(WorkThreadTest, RunsWhatWasPostedInOrderAndTicksFirst) {
   std::vector<std::string> seen;
   {
     WorkThread thread(absl::Seconds(60), [&] { seen.push_back("tick"); });
+    std::promise<void> two_is_posted;
     thread.Post([&] {
       seen.push_back("one");
+      two_is_posted.get_future().wait();
       thread.Post([&] { seen.push_back("three"); });
     });
     thread.Post([&] { seen.push_back("two"); });
+    two_is_posted.set_value();
     thread.Stop();
     thread.Post([&] { seen.push_back("never"); });
   }

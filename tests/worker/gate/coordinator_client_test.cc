@@ -51,8 +51,8 @@ class CoordinatorClientTest : public ::testing::Test {
     WEFT_CHECK(identity.ok());
     return *identity;
   }
-  void Serve(const std::string& name, int port = 0) {
-    fake_ = std::make_unique<testing::FakeCoordinator>(IdentityOf(name), port);
+  void Serve(const std::string& name, int port = 0, testing::FakeCoordinator::Kept kept = {}) {
+    fake_ = std::make_unique<testing::FakeCoordinator>(IdentityOf(name), port, std::move(kept));
   }
   void Connect(const std::string& kit) {
     client_.reset();
@@ -122,13 +122,10 @@ class CoordinatorClientTest : public ::testing::Test {
     while (!fake_->stalled && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
     EXPECT_TRUE(fake_->stalled);
     const int port = fake_->port();
-    const auto blobs = fake_->blobs;
-    const auto pushed = fake_->pushed;
+    testing::FakeCoordinator::Kept kept{fake_->blobs, fake_->pushed};
     fake_.reset();
     absl::SleepFor(absl::Seconds(1.5));
-    Serve("coordinator", port);
-    fake_->blobs = blobs;
-    fake_->pushed = pushed;
+    Serve("coordinator", port, std::move(kept));
     running.join();
   }
   // The next event, or the error that is not "none yet".
