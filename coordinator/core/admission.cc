@@ -84,7 +84,9 @@ const ContributionOutcome* FindOutcome(const RoundState& state, absl::string_vie
 
 ConsensusVersion BaseOf(const RunManifest& manifest, const RoundState& state,
                         absl::string_view site) {
-  if (manifest.consensus().asynchrony() != "elastic") return state.consensus();
+  const bool exchanges = manifest.consensus().asynchrony() == "elastic";
+  // What is left when the run is finished is one consensus.
+  if (!exchanges || state.phase() == RoundEvent::FINISHED) return state.consensus();
   const ContributionOutcome* outcome = FindOutcome(state, site);
   if (outcome == nullptr || !outcome->included()) return state.consensus();
   for (const ConsensusVersion& older : state.older()) {

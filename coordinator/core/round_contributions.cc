@@ -84,11 +84,27 @@ bool RoundMachine::AnswerIfStored(const StoredContribution& arrived,
   return true;
 }
 
+// What was decided about is not taken again: a second stream may bring it after its round has
+// ended.
+bool RoundMachine::AnswerIfDecided(const StoredContribution& arrived) {
+  const ContributionOutcome* outcome = FindOutcome(state_, arrived.site());
+  if (outcome == nullptr || arrived.base_version() > outcome->base_version()) return false;
+  if (arrived.digest() == outcome->digest()) {
+    effects_.push_back(Accept{outcome->digest()});
+  } else {
+    RefuseCall(arrived.site(), Refusal::ANOTHER_STORED,
+               absl::StrCat("a contribution (", ShortHex(outcome->digest()), ") from base version ",
+                            outcome->base_version(), " has been decided about"));
+  }
+  return true;
+}
+
 void RoundMachine::Carry(const StoredContribution& arrived, uint64_t round,
                          const std::string& signed_bytes) {
   for (const StoredContribution& c : state_.carried()) {
     if (AnswerIfStored(arrived, c)) return;
   }
+  if (AnswerIfDecided(arrived)) return;
   const bool all_done = state_.rounds_done() == manifest_.rounds().round_count();
   if (all_done || state_.phase() == RoundEvent::HALTED) {
     return RefuseCall(arrived.site(), Refusal::WRONG_ROUND,

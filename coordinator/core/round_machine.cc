@@ -38,6 +38,8 @@ RoundState RoundMachine::InitialState(const RunManifest& manifest, const Members
     release->add_fragment_digests(fragment.digest());
   }
   if (manifest.rounds().evaluation_seconds_max() > 0) *state.mutable_last_good() = consensus;
+  // A site with a dual starts its sum from it, whenever it joins.
+  if (manifest.consensus().dual()) *state.add_older() = consensus;
   return state;
 }
 

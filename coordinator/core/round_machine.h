@@ -209,6 +209,7 @@ class RoundMachine {
   void FinishIfPublished();
 
   void Store(const StoredContribution& arrived, uint64_t round, const std::string& signed_bytes);
+  bool AnswerIfDecided(const StoredContribution& arrived);
   bool AnswerIfStored(const StoredContribution& arrived, const StoredContribution& stored);
   void Carry(const StoredContribution& arrived, uint64_t round, const std::string& signed_bytes);
   void RemoveSite(absl::string_view site);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/message_lists.h"
 #include "coordinator/core/round_machine.h"
+#include "proto/pull_strength.h"
 
 namespace weft {
 namespace {
@@ -57,7 +58,9 @@ void RoundMachine::NoteResiduals(const OuterStepDone& event) {
     weights += c.weight();
     squares += c.weight() * c.primal_residual() * c.primal_residual();
   }
-  const double rho = state_.rho() > 0 ? state_.rho() : manifest_.consensus().rho();
+  const double rho = state_.rho() > 0 ? state_.rho()
+                                      : PullStrength(manifest_.consensus(), round->inner_steps(),
+                                                     manifest_.training().learning_rate());
   const double primal = weights > 0 ? std::sqrt(squares / weights) : 0;
   const double dual = rho * event.step_norm;
   round->set_primal_residual(primal);

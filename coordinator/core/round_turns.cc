@@ -16,6 +16,7 @@ void RoundMachine::TakeInTurn(const ContributionArrived& event) {
   for (const StoredContribution& c : state_.current().contributions()) {
     if (AnswerIfStored(arrived, c)) return;
   }
+  if (AnswerIfDecided(arrived)) return;
   const bool all_done = state_.rounds_done() == manifest_.rounds().round_count();
   if (all_done || state_.phase() == RoundEvent::HALTED) {
     return RefuseCall(arrived.site(), Refusal::WRONG_ROUND,
@@ -29,24 +30,22 @@ void RoundMachine::TakeInTurn(const ContributionArrived& event) {
 }
 
 void RoundMachine::CloseWithNext() {
+  if (state_.phase() != RoundEvent::OPEN || state_.carried().empty()) return;
   RoundRecord* round = state_.mutable_current();
-  while (state_.phase() == RoundEvent::OPEN && !state_.carried().empty()) {
-    *round->add_contributions() = state_.carried(0);
-    state_.mutable_carried()->erase(state_.carried().begin());
-    const Inclusion inclusion = DecideInclusion(manifest_, state_);
-    if (!inclusion.included.empty()) {
-      return Close(absl::StrCat("it is the turn of ", round->contributions(0).site()));
-    }
-    // It is left out, and the round waits for the next one.
-    round->clear_contributions();
-    for (const ExcludedContribution& e : inclusion.excluded) {
-      *round->add_excluded() = e;
-      Decide(Decision::CONTRIBUTION_EXCLUDED, e.reason(), e.contribution().site(),
-             e.contribution().digest());
-      NoteOutcome(*round, e.contribution(), e.reason());
-      effects_.push_back(Announce{});
-    }
+  *round->add_contributions() = state_.carried(0);
+  state_.mutable_carried()->erase(state_.carried().begin());
+  const Inclusion inclusion = DecideInclusion(manifest_, state_);
+  if (!inclusion.included.empty()) {
+    return Close(absl::StrCat("it is the turn of ", round->contributions(0).site()));
   }
+  // Left out: the round comes to nothing, and the same bytes get a new number, so that its site has
+  // a base to work from that it has not contributed to.
+  const ExcludedContribution& excluded = inclusion.excluded.front();
+  *round->add_excluded() = excluded;
+  round->clear_contributions();
+  Decide(Decision::CONTRIBUTION_EXCLUDED, excluded.reason(), excluded.contribution().site(),
+         excluded.contribution().digest());
+  Abandon("its contribution was left out", /*anew=*/true);  // which opens the next one
 }
 
 }  // namespace weft

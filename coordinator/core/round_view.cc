@@ -1,6 +1,7 @@
 #include "coordinator/core/round_view.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/admission.h"
@@ -81,6 +82,20 @@ RoundEvent RoundEventFor(const RunManifest& manifest, const RoundState& state,
     event.set_reason(absl::StrCat(state.reason(), "; ", site, " takes part from the next round"));
   }
   return event;
+}
+
+std::optional<uint64_t> ServedBytes(const RoundState& state, absl::string_view digest) {
+  if (digest.empty()) return std::nullopt;  // what a version without a change has
+  std::vector<const ConsensusVersion*> versions = {&state.consensus()};
+  for (const ConsensusVersion& fragment : state.fragments()) versions.push_back(&fragment);
+  for (const ConsensusVersion* version : versions) {
+    if (version->digest() == digest) return version->bytes();
+    if (version->delta_digest() == digest) return version->delta_bytes();
+  }
+  for (const ConsensusVersion& older : state.older()) {
+    if (older.digest() == digest) return older.bytes();
+  }
+  return std::nullopt;
 }
 
 }  // namespace weft

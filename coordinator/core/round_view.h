@@ -3,6 +3,9 @@
 #ifndef WEFT_COORDINATOR_CORE_ROUND_VIEW_H_
 #define WEFT_COORDINATOR_CORE_ROUND_VIEW_H_
 
+#include <cstdint>
+#include <optional>
+
 #include "absl/strings/string_view.h"
 #include "coordinator/core/round_state.pb.h"
 #include "proto/coordinator.pb.h"
@@ -13,6 +16,11 @@ namespace weft {
 // contributed, or it is not in the cohort.
 RoundEvent RoundEventFor(const RunManifest& manifest, const RoundState& state,
                          absl::string_view site, absl::string_view session);
+
+// The length of a blob that a site may fetch; none: nobody is told of it. Versions and their
+// encoded changes; all fragments; older versions that sites without a barrier start from, and the
+// initial one where sites with duals do (RoundState.older).
+std::optional<uint64_t> ServedBytes(const RoundState& state, absl::string_view digest);
 
 }  // namespace weft
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "coordinator/core/admission.h"
+#include "coordinator/core/round_view.h"
 #include "coordinator/server/stream_reactors.h"
 #include "proto/blob_digest.h"
 #include "proto/durable_file.h"
@@ -78,18 +79,17 @@ class PullReactor final : public grpc::ServerWriteReactor<BlobChunk>, public Tra
  private:
   // The file stays readable while it is open, also when the next version takes its place.
   Refusal OpenBlob(const PullRequest& request) {
-    const ConsensusVersion consensus = service_.driver().state()->consensus();
+    const std::shared_ptr<const RoundState> state = service_.driver().state();
     const std::string& digest = request.blob_digest();
-    if (digest == consensus.digest()) {
-      bytes_ = consensus.bytes();
-    } else if (!digest.empty() && digest == consensus.delta_digest()) {
-      bytes_ = consensus.delta_bytes();
-    } else {
-      return MakeRefusal(Refusal::UNKNOWN_BLOB, absl::StrCat("blob ", ShortHex(digest),
-                                                             "... is neither the consensus nor "
-                                                             "its change: version ",
-                                                             consensus.version(), " is current"));
+    const std::optional<uint64_t> bytes = ServedBytes(*state, digest);
+    if (!bytes.has_value()) {
+      return MakeRefusal(Refusal::UNKNOWN_BLOB,
+                         absl::StrCat("blob ", ShortHex(digest),
+                                      "... is neither the consensus nor its change, nor a base of "
+                                      "this round: version ",
+                                      state->consensus().version(), " is current"));
     }
+    bytes_ = *bytes;
     const uint64_t count = ChunkCount(bytes_);
     for (const uint32_t number : request.chunks()) {
       if (number < count) continue;

@@ -53,6 +53,14 @@ SHAPES = {
                     MODEL[:1] + ["160", "--layers", "4"] + MODEL[4:11] + ["512"] + MODEL[12:], gap_seconds=0.25, shaper=True),
     # Rounds close at a deadline without those that are late: the cohorts differ from run to run.
     "partial": Shape(5, ["--rounds", "12", "--quorum", "2", "--round-seconds", "2", *SMALL, *WHOLE], MODEL, same=False),
+    # What sites keep between rounds: what their encodings have lost, duals, parts of the vector with steps ahead.
+    "feedback": Shape(3, ["--rounds", "16", "--quorum", "3", *SMALL, "--preset", "proximal", "--up", "delta_int4", "--down",
+                          "delta_int4"], MODEL),
+    "duals": Shape(3, ["--rounds", "16", "--quorum", "3", *SMALL, "--preset", "admm"], MODEL),
+    "fragments": Shape(3, ["--rounds", "16", "--quorum", "3", *SMALL, "--preset", "proximal", "--set", "consensus.fragments=3",
+                           "--set", "consensus.fragment_delay_steps=6", "--set", "consensus.alpha=0.5"], MODEL),
+    # Without a barrier the order of contributions differs from run to run.
+    "delayed": Shape(3, ["--rounds", "36", "--quorum", "1", *SMALL, "--preset", "delayed"], MODEL, same=False),
     "eight": Shape(8, ["--rounds", "12", "--quorum", "8", *SMALL, "--preset", "diloco"], MODEL, gap_seconds=0.25),
 }
 

@@ -70,7 +70,11 @@ class Parity(unittest.TestCase):
         self.assertEqual(ours.shape, (LENGTH * SEQUENCES, VOCABULARY))
         difference = float(numpy.abs(ours - theirs).max())
         self.assertLessEqual(difference, BAR, folder)
-        self.assertTrue((ours.argmax(1) == theirs.argmax(1)).all(), folder)
+        # The likeliest token is the same, where two are not as near as the numbers of the two may differ.
+        first, second = numpy.partition(theirs, -2, axis=1)[:, [-1, -2]].T
+        clear = first - second > 2 * BAR
+        self.assertGreater(clear.mean(), 0.9, folder)
+        self.assertTrue((ours.argmax(1) == theirs.argmax(1))[clear].all(), folder)
         print(f"{os.path.basename(folder)}: largest difference {difference:.2e} "
               f"of logits up to {numpy.abs(theirs).max():.1f}")
         return theirs

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 // A run of seven sites under a preset, with fields set or changed.
-RunManifest Run(const std::string& preset, const std::string& text_format = "") {
+RunManifest RunOf(const std::string& preset, const std::string& text_format = "") {
   RunManifest run;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
       "model { vocabulary_size: 256 hidden_size: 16 layer_count: 1 attention_heads: 2 "
@@ -59,7 +59,7 @@ TEST(ConsensusCheck, KnobsAreFreeToCombineWhereThatMakesSense) {
       {"admm", "consensus { pull: 0 rho: 3 adapt_rho: true }"},
   };
   for (const auto& [preset, fields] : allowed) {
-    EXPECT_EQ(ProblemsOf(Run(preset, fields)), "") << preset << " with " << fields;
+    EXPECT_EQ(ProblemsOf(RunOf(preset, fields)), "") << preset << " with " << fields;
   }
 }
 
@@ -104,7 +104,8 @@ TEST(ConsensusCheck, WhatDoesNotGoTogetherIsRefusedWithTheReason) {
        "rounds differ in length"},
   };
   for (const auto& line : refused) {
-    EXPECT_THAT(ProblemsOf(Run(line[0], line[1])), HasSubstr(line[2])) << line[0] << " " << line[1];
+    EXPECT_THAT(ProblemsOf(RunOf(line[0], line[1])), HasSubstr(line[2]))
+        << line[0] << " " << line[1];
   }
 }
 
@@ -114,7 +115,7 @@ TEST(ConsensusCheck, ARulesFewestContributionsAreThoseOfTheCoordinator) {
        {"mean", "norm_clipped_mean", "trimmed_mean", "median", "krum", "geometric_median"}) {
     const CombinationRule* rule = *FindRule(name);
     for (uint32_t faulty = 1; faulty <= 3; ++faulty) {
-      RunManifest run = Run("fedavg");
+      RunManifest run = RunOf("fedavg");
       run.mutable_consensus()->set_combine(name);
       if (rule->bounds_faulty) run.mutable_consensus()->set_faulty_max(faulty);
       if (std::string(name) == "norm_clipped_mean") run.mutable_consensus()->set_clip_factor(2);

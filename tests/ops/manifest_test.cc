@@ -124,7 +124,7 @@ TEST_F(ManifestTest, EveryValueThatIsNotAllowedIsNamed) {
       {[](RunManifest* m) { m->mutable_consensus()->mutable_outer()->set_momentum(1); },
        "consensus.outer.momentum"},
       {[](RunManifest* m) { m->mutable_consensus()->mutable_outer()->set_nesterov(true); },
-       "needs a momentum"},
+       "needs sgd with a momentum above 0"},
       {[](RunManifest* m) { m->mutable_rounds()->set_round_count(0); }, "rounds.round_count"},
       {[](RunManifest* m) { m->mutable_rounds()->set_inner_steps(0); }, "rounds.inner_steps"},
       {[](RunManifest* m) { m->mutable_rounds()->set_round_count(4'000'000'000u); },

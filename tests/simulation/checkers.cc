@@ -1,6 +1,8 @@
 #include "tests/simulation/checkers.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -14,15 +16,24 @@ constexpr double kNormSlack = 1e-6;
 
 }  // namespace
 
-Checkers::Checkers(const Scenario& scenario) : scenario_(scenario) {
-  PlainConsensus initial;
-  initial.z = InitialVector(scenario.seed, scenario.elements);
-  initial.momentum.assign(scenario.elements, 0.0f);
+Checkers::Checkers(const Scenario& scenario) : scenario_(scenario), feedback_(scenario) {
+  const Vector whole = InitialVector(scenario.seed, scenario.elements);
   const double tau = scenario.manifest.consensus().outer().tau();
-  initial.second_moment.assign(scenario.elements, static_cast<float>(tau * tau));
-  initial.residual.assign(scenario.elements, 0.0f);
-  initial.digest = DigestOf(*EncodeBlob(Encoding::kParametersFp32, initial.z, {}, ""));
-  versions_.push_back(std::move(initial));
+  cuts_.emplace_back();
+  for (uint32_t f = 0; f < scenario.fragments(); ++f) {
+    const FragmentRange range = scenario.range(f);
+    PlainConsensus initial;
+    const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(range.begin);
+    initial.z.assign(begin, begin + static_cast<std::ptrdiff_t>(range.size));
+    initial.momentum.assign(range.size, 0.0f);
+    initial.second_moment.assign(range.size, static_cast<float>(tau * tau));
+    initial.residual.assign(range.size, 0.0f);
+    initial.fragment = f;
+    initial.digest = DigestOf(PlainBlob(initial.z, scenario.part(f)));
+    cuts_.back().push_back(initial.digest);
+    fragments_.push_back(std::move(initial));
+  }
+  versions_.push_back(fragments_.front());
 }
 
 void Checkers::Violated(absl::string_view checker, std::string words) {
@@ -31,14 +42,24 @@ void Checkers::Violated(absl::string_view checker, std::string words) {
 
 void Checkers::Committed(const RoundState& state, const std::string& bytes,
                          absl::Span<const Effect> effects) {
+  std::vector<const RoundRecord*> ended;
   for (const Effect& effect : effects) {
     if (const auto* receipt = std::get_if<KeepReceipt>(&effect)) OnReceipt(receipt->receipt);
     const auto* record = std::get_if<Record>(&effect);
     if (record != nullptr && record->decision.code() == Decision::CONTRIBUTION_EXCLUDED) {
       OnExcluded(record->decision);
     }
-    if (const auto* round = std::get_if<KeepRound>(&effect)) OnRound(state, round->record);
+    if (const auto* round = std::get_if<KeepRound>(&effect)) ended.push_back(&round->record);
   }
+  // More than one at once where the turns of several contributions come to nothing.
+  for (size_t i = 0; i < ended.size() && !violated(); ++i) {
+    OnRound(*ended[i], i + 1 < ended.size() ? *ended[i + 1] : state.current());
+  }
+  if (state.phase() == RoundEvent::AGGREGATING && closing_round_ != state.current().round()) {
+    closing_round_ = state.current().round();
+    closing_ = state.membership();
+  }
+  NoteOutcomes(state);
   CheckNeverBack(state);
   CheckStored(state);
   CheckNothingIsLost(state);
@@ -65,14 +86,13 @@ void Checkers::CheckNeverBack(const RoundState& state) {
 }
 
 void Checkers::CheckStored(const RoundState& state) {
-  SiteAndVersion before;
+  std::set<SiteAndVersion> seen;
   const auto check = [&](const StoredContribution& stored) {
     const SiteAndVersion key(stored.site(), stored.base_version());
-    if (key <= before) {
+    if (!seen.insert(key).second) {
       Violated("one_contribution",
                absl::StrCat(stored.site(), " is stored twice for version ", stored.base_version()));
     }
-    before = key;
     const auto receipt = receipts_.find(key);
     if (receipt == receipts_.end() || receipt->second != stored.digest()) {
       Violated("receipts", absl::StrCat("what is stored of ", stored.site(), " for version ",
@@ -80,7 +100,6 @@ void Checkers::CheckStored(const RoundState& state) {
     }
   };
   for (const StoredContribution& stored : state.current().contributions()) check(stored);
-  before = {};
   for (const StoredContribution& stored : state.carried()) check(stored);
 }
 
@@ -112,6 +131,8 @@ void Checkers::OnExcluded(const Decision& decision) {
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     if (at->first == decision.site() && receipts_[*at] == decision.digest()) {
       excluded_.insert(*at);
+      feedback_.LeftOut(at->first, at->second, decision.digest());
+      arrivals_.erase(std::remove(arrivals_.begin(), arrivals_.end(), *at), arrivals_.end());
       at = waiting_.erase(at);
     } else {
       ++at;
@@ -126,22 +147,32 @@ void Checkers::OnReceipt(const Receipt& receipt) {
     Violated("one_contribution", absl::StrCat("two contributions of ", receipt.site(),
                                               " for version ", receipt.base_version(), " count"));
   }
-  if (is_new) waiting_.insert(found->first);
-  if (receipt.base_version() >= versions_.size()) {
-    return Violated("admission", absl::StrCat("a receipt for version ", receipt.base_version(),
-                                              ", which does not exist"));
+  if (is_new) {
+    waiting_.insert(found->first);
+    arrivals_.push_back(found->first);
   }
-  const PlainConsensus& base = versions_[receipt.base_version()];
-  const auto sent = sent_.find({receipt.site(), receipt.digest(), base.digest});
-  if (sent == sent_.end()) {
+  const PlainConsensus* base = nullptr;
+  const std::string* blob = nullptr;
+  for (uint64_t v = receipt.base_version(); v + 1 >= receipt.base_version() && v < versions_.size();
+       --v) {
+    const auto sent = sent_.find({receipt.site(), receipt.digest(), versions_[v].digest});
+    if (sent == sent_.end() || FindBase(receipt.base_version(), versions_[v].digest) == nullptr) {
+      continue;
+    }
+    base = &versions_[v];
+    blob = &sent->second;
+    break;
+  }
+  if (blob == nullptr) {
     return Violated("admission", absl::StrCat("what is stored of ", receipt.site(),
                                               " was never sent as a contribution from version ",
                                               receipt.base_version()));
   }
+  const Vector& z = base->z;
   const absl::StatusOr<Vector> x =
-      DecodeBlob(scenario_.up, sent->second, scenario_.elements, base.z, base.digest);
+      DecodeBlob(scenario_.up, *blob, z.size(), z, base->digest, scenario_.part(base->fragment));
   double squares = 0;
-  for (size_t i = 0; x.ok() && i < x->size(); ++i) squares += std::pow((*x)[i] - base.z[i], 2);
+  for (size_t i = 0; x.ok() && i < x->size(); ++i) squares += std::pow((*x)[i] - z[i], 2);
   const bool far =
       std::sqrt(squares) > scenario_.manifest.rounds().update_norm_max() * (1 + kNormSlack);
   if (x.ok() && !far) return;
@@ -159,14 +190,14 @@ void Checkers::Loaded(const std::string& state) {
 
 void Checkers::Told(const std::string& site, const RoundEvent& event) {
   const uint64_t version = event.context().base_version();
-  if (event.round() != round_ || event.phase() != phase_ || version != version_ ||
-      event.base_digest() != versions_[version_].digest) {
+  if (event.round() != round_ || event.phase() != phase_ || version > version_) {
     return Violated("durable_first",
                     absl::StrCat(site, " is told of round ", event.round(), ", ",
                                  RoundEvent::Phase_Name(event.phase()), ", version ", version,
                                  "; what is durable says round ", round_, ", ",
                                  RoundEvent::Phase_Name(phase_), ", version ", version_));
   }
+  CheckBaseTold(site, event);
   if (event.phase() != RoundEvent::OPEN || event.contribution_stored()) return;
   const SiteAndVersion key(site, version);
   if (receipts_.count(key) > 0 && excluded_.count(key) == 0) {
@@ -206,14 +237,6 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
   }
 }
 
-void Checkers::TrainingBegan(const std::string& site, const std::string& base_digest) {
-  for (size_t version = 0; version < versions_.size(); ++version) {
-    if (versions_[version].digest == base_digest && refused_.count(version) == 0) return;
-  }
-  Violated("trains_committed", absl::StrCat(site, " trains from ", ShortHex(base_digest),
-                                            ", which is no committed consensus"));
-}
-
 void Checkers::GateCommitted(const std::string& site, const GateState& state) {
   auto& [epoch, round] = gates_[site];
   if (state.coordinator_epoch() < epoch || state.round().round() < round) {
@@ -223,6 +246,8 @@ void Checkers::GateCommitted(const std::string& site, const GateState& state) {
   }
   epoch = state.coordinator_epoch();
   round = state.round().round();
+  const std::string words = feedback_.CheckGate(site, state);
+  if (!words.empty()) Violated("feedback", words);
 }
 
 void Checkers::GateEnded(const std::string& site, const std::string& reason, bool finished) {

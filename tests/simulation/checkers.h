@@ -10,12 +10,14 @@
 //   durable_first       what is told or sent was written before; a restart finds the last write
 //   admission           what is stored is finite, within the norm and from its round's base
 //   site_ends           a gate ends only for reasons that the faults explain
+//   feedback            what a site still owes is what it wanted to send less what has counted
 //   progress            when the faults stop, the run finishes in bounded time
 //
 // Belongs to one thread.
 #ifndef WEFT_TESTS_SIMULATION_CHECKERS_H_
 #define WEFT_TESTS_SIMULATION_CHECKERS_H_
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -26,6 +28,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "coordinator/core/round_machine.h"
+#include "tests/simulation/feedback.h"
 #include "tests/simulation/messages.h"
 #include "tests/simulation/recompute.h"
 #include "tests/simulation/scenario.h"
@@ -56,7 +59,9 @@ class Checkers {
 
   // The sites. `durable`: the gate's state on its disk; null for a hostile site.
   void Sent(const std::string& site, const PushCall& call, const GateState* durable);
-  void TrainingBegan(const std::string& site, const std::string& base_digest);
+  // From these bytes: the base, or all fragments.
+  void TrainingBegan(const std::string& site, const std::vector<std::string>& digests);
+  void FinalRecorded(const std::string& site, const std::string& digest);  // hex
   void GateCommitted(const std::string& site, const GateState& state);
   void GateEnded(const std::string& site, const std::string& reason, bool finished);
   void Evaluated(uint64_t version, bool accepted) {
@@ -64,26 +69,42 @@ class Checkers {
   }
   void SiteRevoked(const std::string& site) { revoked_.insert(site); }
 
+  Feedback& feedback() { return feedback_; }
+
+  // Of each version what rounds with that base start from: with fragments, the round's own.
   const std::vector<PlainConsensus>& versions() const { return versions_; }
+  // That a site may call version `version`; nullptr: there is none.
+  const PlainConsensus* FindBase(uint64_t version, const std::string& digest) const;
 
  private:
   using SiteAndVersion = std::pair<std::string, uint64_t>;
 
   void CheckNeverBack(const RoundState& state);
+  void CheckBaseTold(const std::string& site, const RoundEvent& event);
+  uint64_t BaseVersionOf(const std::string& site) const;
+  void NoteOutcomes(const RoundState& state);
   void CheckStored(const RoundState& state);
   void OnReceipt(const Receipt& receipt);
   void OnExcluded(const Decision& decision);
-  void OnRound(const RoundState& state, const RoundRecord& record);
+  // The round after it is the last's, or the state's own.
+  void OnRound(const RoundRecord& record, const RoundRecord& following);
+  void OnConsensus(const RoundRecord& record, const RoundRecord& following);
   void Count(const RoundRecord& record);
   // What has a receipt and is neither counted nor excluded waits in the state.
   void CheckNothingIsLost(const RoundState& state);
+  void CountTurn(const RoundRecord& record);
   PlainConsensus Recompute(const RoundRecord& record);
-  void GoBack(const RoundState& state);
+  void Tell(const RoundRecord& record);
+  void TakeVersion(PlainConsensus next);
+  void GoBack(const RoundRecord& following);
 
   const Scenario& scenario_;
   Violation violation_;
+  Feedback feedback_;
   std::vector<PlainConsensus> versions_;
-  std::string committed_;  // the last durable state's bytes
+  std::vector<PlainConsensus> fragments_;       // as they are now
+  std::vector<std::vector<std::string>> cuts_;  // of each version all fragments' digests
+  std::string committed_;                       // the last durable state's bytes
   // What that state says.
   uint64_t epoch_ = 0, round_ = 0, version_ = 0;
   RoundEvent::Phase phase_ = RoundEvent::FORMING;
@@ -92,6 +113,10 @@ class Checkers {
   std::map<SiteAndVersion, std::string> receipts_;  // digest
   std::set<SiteAndVersion> waiting_;                // that have a receipt, and no more as yet
   std::set<SiteAndVersion> excluded_;
+  std::vector<SiteAndVersion> arrivals_;  // without a barrier: what waits, in that order
+  std::map<std::string, uint64_t> met_;   // elastic: the version that a site's last one met
+  Membership closing_;                    // that was in force when the round closed
+  uint64_t closing_round_ = UINT64_MAX;
   std::map<SiteAndVersion, std::string> sent_for_base_;
   // Blobs by site, digest and the base that the site said they are from.
   std::map<std::tuple<std::string, std::string, std::string>, std::string> sent_;

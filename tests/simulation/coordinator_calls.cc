@@ -1,5 +1,6 @@
 // The calls of the simulated coordinator: who may, and a contribution's way from its head to its
 // receipt, as coordinator/server/caller.cc and contribution_intake.cc do it.
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -78,11 +79,9 @@ void SimulatedCoordinator::On(int site, const JoinRequest& call, const Respond& 
 void SimulatedCoordinator::On(int site, const PullRequest& call, const Respond& respond) {
   PullAnswer answer;
   answer.refusal = CheckCaller(site, call.context(), true);
-  const ConsensusVersion& consensus = machine_->state().consensus();
   const std::string& digest = call.blob_digest();
-  if (!IsRefused(answer.refusal) &&
-      (digest.empty() || (digest != consensus.digest() && digest != consensus.delta_digest()))) {
-    answer.refusal = MakeRefusal(Refusal::UNKNOWN_BLOB, "neither the consensus nor its delta");
+  if (!IsRefused(answer.refusal) && !ServedBytes(machine_->state(), digest).has_value()) {
+    answer.refusal = MakeRefusal(Refusal::UNKNOWN_BLOB, "neither the site's base nor its delta");
   }
   if (IsRefused(answer.refusal)) {
     if (!Handle(CallRefused{SiteName(site), answer.refusal})) return;
@@ -161,10 +160,13 @@ Refusal SimulatedCoordinator::CheckBytes(const PushCall& call, double* norm) con
     if (!world_->mutation.checks_contributions) return {};
     return MakeRefusal(Refusal::WRONG_ROUND, "the round is closed");
   }
-  const uint64_t elements = world_->scenario.elements;
-  const absl::StatusOr<Vector> z = DecodeBlob(Encoding::kParametersFp32, *base, elements, {}, "");
-  const absl::StatusOr<Vector> x =
-      DecodeBlob(world_->scenario.up, call.blob, elements, *z, call.contribution.base_digest());
+  const uint32_t fragment = call.contribution.context().fragment();
+  const Part part = world_->scenario.part(fragment);
+  const uint64_t elements = world_->scenario.range(fragment).size;
+  const absl::StatusOr<Vector> z = ReadPlainBlob(*base, part);
+  if (!z.ok()) return MakeRefusal(Refusal::WRONG_ROUND, "its base is of another fragment");
+  const absl::StatusOr<Vector> x = DecodeBlob(world_->scenario.up, call.blob, elements, *z,
+                                              call.contribution.base_digest(), part);
   if (absl::IsInvalidArgument(x.status())) {
     return MakeRefusal(Refusal::NOT_FINITE, std::string(x.status().message()));
   }
@@ -202,8 +204,7 @@ void SimulatedCoordinator::CheckAndStore(const PushCall& call, const Respond& re
   stored.set_token_count(contribution.token_count());
   stored.set_base_version(contribution.context().base_version());
   stored.set_base_digest(contribution.base_digest());
-  // A late one's folder may have been removed meanwhile: it is sent again.
-  if (disk_.Read(file) == nullptr) return;
+  stored.set_primal_residual(contribution.primal_residual());
   const Outcome outcome = Handle(ContributionArrived{contribution.round(), stored, "signed"});
   if (!outcome.has_value()) return;
   disk_.RemoveFile(absl::StrCat("spool/", site));

@@ -5,6 +5,15 @@
 
 namespace weft::simulation {
 
+namespace {
+
+// What stands before all else is a bf16: a change, or a block's scale.
+bool IsBf16Wide(VectorFormat format) {
+  return format != Encoding::kParametersFp32 && format != Encoding::kDeltaInt8;
+}
+
+}  // namespace
+
 void HostileSite::Start() {
   world_->scheduler.After(world_->random.Between(0, 3000), [this] { Act(); });
 }
@@ -64,24 +73,29 @@ void HostileSite::ReceiveEvent(uint64_t stream, const RoundEvent& event) {
 }
 
 void HostileSite::SetVector(PushCall* call, const Vector& x, const PlainConsensus& base) {
-  call->blob = *EncodeBlob(world_->scenario.up, x, base.z, base.digest);
+  call->blob = *EncodeBlob(world_->scenario.up, x, base.z, base.digest,
+                           world_->scenario.part(base.fragment));
   call->contribution.set_blob_digest(DigestOf(call->blob));
   call->contribution.set_blob_bytes(call->blob.size());
 }
 
 void HostileSite::Push() {
-  const PlainConsensus& base = world_->checkers.versions()[now_.context().base_version()];
+  const PlainConsensus& base =
+      *world_->checkers.FindBase(now_.context().base_version(), now_.base_digest());
   PushCall call{.context = context_, .signer = name_};
   Contribution& statement = call.contribution;
   *statement.mutable_context() = context_;
   statement.mutable_context()->clear_session_id();
   statement.mutable_context()->set_base_version(now_.context().base_version());
+  statement.mutable_context()->set_fragment(base.fragment);
+  statement.mutable_context()->set_fragment_count(world_->scenario.fragments());
   statement.set_site(name_);
   statement.set_round(now_.round());
   statement.set_base_digest(base.digest);
   statement.set_layout_digest(ToBytes(Layout()));
   statement.set_encoding(std::string(EncodingName(world_->scenario.up)));
-  statement.set_inner_steps(world_->scenario.manifest.rounds().inner_steps());
+  statement.set_inner_steps(now_.inner_steps());
+  if (world_->random.Chance(0.8)) statement.set_token_count(now_.inner_steps());
   SetVector(&call, Train(world_->scenario.seed, name_, now_.context().base_version(), base.z),
             base);
   if (world_->random.Chance(0.75)) {
@@ -95,12 +109,12 @@ void HostileSite::Push() {
 void HostileSite::Spoil(PushCall* call) {
   Contribution& statement = call->contribution;
   const auto& versions = world_->checkers.versions();
-  const PlainConsensus& base = versions[statement.context().base_version()];
+  const PlainConsensus& base =
+      *world_->checkers.FindBase(statement.context().base_version(), statement.base_digest());
   Vector x = base.z;
   switch (world_->random.Below(10)) {
-    case 0: {  // not finite: the last element's bytes are all ones
-      const size_t bytes = IsDelta(world_->scenario.up) ? 2 : 4;
-      std::memset(&call->blob[call->blob.size() - bytes], 0xff, bytes);
+    case 0: {  // not finite: the first element's bytes, or its block's scale, are all ones
+      std::memset(&call->blob[kVectorHeaderBytes], 0xff, IsBf16Wide(world_->scenario.up) ? 2 : 4);
       statement.set_blob_digest(DigestOf(call->blob));
       return;
     }

@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "coordinator/core/round_machine.h"
 #include "tests/simulation/simulated_disk.h"
+#include "worker/core/site_machine.h"
 
 namespace weft::simulation {
 
@@ -36,7 +37,9 @@ struct Mutation {
   std::function<void(RoundState*)> loaded = [](RoundState*) {};
   std::function<void(RoundEvent*)> told = [](RoundEvent*) {};
 
-  // The sites'.
+  // The sites'. May change a gate's state before the event is handled; true when it did.
+  std::function<bool(const site::SiteEvent&, GateState*)> tamper_gate =
+      [](const site::SiteEvent&, GateState*) { return false; };
   bool gate_persists_late = false;  // only after the effects
   bool verifies_base = true;        // the worker, before it trains
   bool forgets_contribution =

@@ -125,9 +125,62 @@ std::vector<Mutation> MakeRestartMutations() {
   return all;
 }
 
+// Of rounds without a barrier, fragments, and what a contribution leaves behind at its site.
+std::vector<Mutation> MakeSchemeMutations() {
+  std::vector<Mutation> all;
+  const auto add = [&all](std::string name, std::string what, std::string caught_by) -> Mutation& {
+    return all.emplace_back(Named(std::move(name), std::move(what), std::move(caught_by)));
+  };
+  add("turns_out_of_order", "without a barrier the last that came has its turn first",
+      "counts_once")
+      .tamper = [](const Event& event, RoundState* state) {
+    const int waiting = state->carried_size();
+    if (!std::holds_alternative<OuterStepDone>(event) || waiting < 2) return false;
+    state->mutable_carried()->SwapElements(0, waiting - 1);
+    return true;
+  };
+  add("elastic_base_not_given", "an elastic site is told to start from the newest consensus",
+      "trains_committed")
+      .tamper = [](const Event&, RoundState* state) {
+    for (SiteOutcome& known : *state->mutable_outcomes()) {
+      known.mutable_outcome()->set_base_counted(UINT64_MAX);
+    }
+    return state->outcomes_size() > 0;
+  };
+  add("wrong_fragment", "a round's result takes the place of the fragment after it", "recompute")
+      .tamper = [](const Event& event, RoundState* state) {
+    const auto count = static_cast<uint32_t>(state->fragments_size());
+    if (!std::holds_alternative<OuterStepDone>(event) || count == 0) return false;
+    state->mutable_current()->set_fragment((state->current().fragment() + 1) % count);
+    return true;
+  };
+  add("residual_when_stored", "what encodings lost changes when a contribution is stored",
+      "feedback")
+      .tamper_gate = [](const site::SiteEvent& event, GateState* state) {
+    const auto fragment = static_cast<int>(state->contribution_fragment());
+    if (!std::holds_alternative<site::ContributionStored>(event)) return false;
+    if (state->residual_next().empty()) return false;
+    while (state->residual_digests_size() <= fragment) state->add_residual_digests();
+    state->set_residual_digests(fragment, state->residual_next());
+    state->clear_residual_next();
+    return true;
+  };
+  add("sent_not_switched", "a site with a dual forgets that its contribution has counted",
+      "feedback")
+      .tamper_gate = [](const site::SiteEvent& event, GateState* state) {
+    const bool told = std::holds_alternative<site::RoundChanged>(event) ||
+                      std::holds_alternative<site::Joined>(event);
+    if (!told || state->sent_next().empty()) return false;
+    state->clear_sent_next();
+    return true;
+  };
+  return all;
+}
+
 std::vector<Mutation> MakeMutations() {
   std::vector<Mutation> all = MakeCountingMutations();
   for (Mutation& mutation : MakeRestartMutations()) all.push_back(std::move(mutation));
+  for (Mutation& mutation : MakeSchemeMutations()) all.push_back(std::move(mutation));
   all.push_back(
       Named("gate_persists_late", "a gate writes its state after its effects", "durable_first"));
   all.back().gate_persists_late = true;

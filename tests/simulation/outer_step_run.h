@@ -4,7 +4,8 @@
 //
 //   OuterStepRun run(scenario, mutation, &disk, step);
 //   while (!run.StepBlock()) ...
-//   std::optional<ConsensusVersion> next = run.Finish();
+//   while (!*run.CommitNext()) ...
+//   run.result();
 //
 // Belongs to one thread.
 #ifndef WEFT_TESTS_SIMULATION_OUTER_STEP_RUN_H_
@@ -40,7 +41,7 @@ class OuterStepRun {
   bool StepBlock();
   // Writes the next of the results. True when all are durable; no value: the disk failed.
   std::optional<bool> CommitNext();
-  const ConsensusVersion& result() const { return result_; }
+  OuterStepDone result() const { return {round(), result_, {}, StepNorm()}; }
   // Why the numbers cannot be a consensus; empty: they can.
   const std::string& problem() const { return problem_; }
 
@@ -50,6 +51,8 @@ class OuterStepRun {
     std::string* digest;
   };
   bool ReadState(const std::string& digest, Vector* state, float initial = 0);
+  bool ReadContribution(const StoredContribution& stored);
+  double StepNorm() const;
   bool MakeRule();
   void Encode(std::vector<Output>* outputs);
 
@@ -57,6 +60,8 @@ class OuterStepRun {
   const Mutation& mutation_;
   SimulatedDisk* disk_;
   RunOuterStep step_;
+  const Part part_;
+  const uint64_t elements_;
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<OuterUpdate> update_;
   Vector z_, residual_, next_;

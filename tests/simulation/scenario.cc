@@ -137,8 +137,6 @@ Scenario DrawScenario(uint64_t seed) {
   manifest.set_seed(seed);
   scenario.up = random.Chance(0.5) ? Encoding::kDeltaBf16 : Encoding::kParametersFp32;
   scenario.down = random.Chance(0.5) ? Encoding::kDeltaBf16 : Encoding::kParametersFp32;
-  manifest.mutable_encodings()->set_up(std::string(EncodingName(scenario.up)));
-  manifest.mutable_encodings()->set_down(std::string(EncodingName(scenario.down)));
   scenario.elements = static_cast<uint64_t>(random.Between(1, 9));
   scenario.block_elements = static_cast<uint64_t>(random.Between(1, 4));
   scenario.training_ms_max = random.Between(500, 6000);
@@ -155,6 +153,7 @@ Scenario DrawScenario(uint64_t seed) {
     member->set_name(SiteName(site));
     if (weighted) member->set_weight(0.5 + random.Unit());
   }
+  DrawConsensusScheme(&scenario);
   return scenario;
 }
 

@@ -25,18 +25,32 @@ std::string ReceiptFile(const Receipt& receipt) {
 SimulatedCoordinator::SimulatedCoordinator(World* world)
     : Process(world), disk_(&world->faults, Mix(world->scenario.seed ^ 0xc0)) {
   const Scenario& scenario = world->scenario;
-  shape_ = {Layout(), manifest().encodings().up(), {EncodedBytes(scenario.up, scenario.elements)}};
-  const PlainConsensus& initial = world->checkers.versions().front();
-  ConsensusVersion consensus;
-  consensus.set_digest(initial.digest);
-  std::string blob = *EncodeBlob(Encoding::kParametersFp32, initial.z, {}, "");
-  consensus.set_bytes(blob.size());
-  const RoundState state = RoundMachine::InitialState(manifest(), scenario.membership, consensus);
+  shape_ = {Layout(), manifest().encodings().up(), {}};
+  Batch batch;
+  const auto store = [&](const Vector& z, Part part) {
+    std::string blob = PlainBlob(z, part);
+    ConsensusVersion version;
+    version.set_digest(DigestOf(blob));
+    version.set_bytes(blob.size());
+    batch.push_back({VectorFile(version.digest()), std::move(blob)});
+    return version;
+  };
+  const Vector whole = InitialVector(scenario.seed, scenario.elements);
+  const ConsensusVersion consensus = store(whole, {});
+  std::vector<ConsensusVersion> fragments;
+  for (uint32_t f = 0; f < scenario.fragments(); ++f) {
+    const FragmentRange range = scenario.range(f);
+    shape_.blob_bytes.push_back(EncodedBytes(scenario.up, range.size));
+    if (scenario.fragments() == 1) continue;
+    const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(range.begin);
+    const Vector z(begin, begin + static_cast<std::ptrdiff_t>(range.size));
+    fragments.push_back(store(z, scenario.part(f)));
+  }
+  const RoundState state =
+      RoundMachine::InitialState(manifest(), scenario.membership, consensus, fragments);
+  batch.push_back({"state", state.SerializeAsString()});
   // Of init, which is done again when it fails.
-  while (!disk_
-              .Write({{"state", state.SerializeAsString()}, {VectorFile(initial.digest), blob}},
-                     Sync::kYes)
-              .ok) {
+  while (!disk_.Write(batch, Sync::kYes).ok) {
   }
   world->checkers.Committed(state, state.SerializeAsString(), {});
 }
@@ -111,6 +125,11 @@ SimulatedCoordinator::Outcome SimulatedCoordinator::Handle(Event event) {
   if (!up()) return std::nullopt;
   if (!std::holds_alternative<TimeAdvanced>(event) && !Handle(TimeAdvanced{UnixMs()})) {
     return std::nullopt;
+  }
+  if (const auto* arrived = std::get_if<ContributionArrived>(&event)) {
+    // A late one's folder may have been removed meanwhile: it is sent again.
+    const std::string file = ContributionFile(arrived->round, arrived->contribution.digest());
+    if (disk_.Read(file) == nullptr) return std::nullopt;
   }
   if (world_->mutation.swallow(event)) return std::vector<Effect>();
   RoundState changed;
@@ -210,15 +229,17 @@ void SimulatedCoordinator::RunBlock(const std::shared_ptr<OuterStepRun>& run) {
     if (!all.has_value()) return Fail("a result of an outer step cannot be written");
   }
   outer_step_runs_ = false;
-  Handle(OuterStepDone{run->round(), run->result()});
+  Handle(run->result());
 }
 
 void SimulatedCoordinator::RemoveUnneeded() {
   if (outer_step_runs_) return;
   const RoundState& state = machine_->state();
   std::set<std::string> needed;
-  for (const ConsensusVersion* version :
-       {&state.consensus(), &state.candidate(), &state.last_good()}) {
+  std::vector<const ConsensusVersion*> versions = {&state.consensus(), &state.candidate(),
+                                                   &state.last_good()};
+  for (const ConsensusVersion& fragment : state.fragments()) versions.push_back(&fragment);
+  for (const ConsensusVersion* version : versions) {
     for (const std::string* digest :
          {&version->digest(), &version->delta_digest(), &version->momentum_digest(),
           &version->second_moment_digest(), &version->residual_digest()}) {
@@ -228,6 +249,7 @@ void SimulatedCoordinator::RemoveUnneeded() {
   for (const ConsensusVersion& older : state.older()) needed.insert(VectorFile(older.digest()));
   for (const PendingRelease& release : state.releases()) {
     needed.insert(VectorFile(release.digest()));
+    for (const std::string& part : release.fragment_digests()) needed.insert(VectorFile(part));
   }
   std::set<std::string> folders = {ContributionFile(state.current().round(), "")};
   const auto keep = [&](const StoredContribution& c) {

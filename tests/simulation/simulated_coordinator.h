@@ -56,7 +56,8 @@ class SimulatedCoordinator final : public CoordinatorEnd, private Process {
     MessageContext context;
   };
 
-  // The driver's loop: event, step, persist, effects. No value: the process has ended.
+  // The driver's loop: event, step, persist, effects. No value: there is no answer (the process has
+  // ended, or a contribution's file is gone).
   Outcome Handle(Event event);
   bool Apply(std::vector<Effect> effects);
   bool Commit(const std::vector<Effect>& effects);

@@ -125,11 +125,24 @@ void SimulatedGate::Pump() {
     if (events_.empty()) return;
     const site::SiteEvent event = std::move(events_.front());
     events_.pop_front();
+    Tamper(event);
+    const bool awaited = machine_->state().outcome_awaited();
     const std::vector<site::SiteEffect> effects = machine_->Step(event);
+    if (awaited && std::holds_alternative<site::ResultSeen>(event)) {
+      world_->checkers.feedback().Settled(name_, machine_->state());
+    }
     effects_.assign(effects.begin(), effects.end());
     if (world_->mutation.gate_persists_late) continue;
     if (!Persist()) return;
   }
+}
+
+void SimulatedGate::Tamper(const site::SiteEvent& event) {
+  if (world_->mutation.name.empty()) return;
+  GateState changed = machine_->state();
+  if (!world_->mutation.tamper_gate(event, &changed)) return;
+  machine_ = std::make_unique<site::SiteMachine>(std::move(changed), site::SiteLimits{},
+                                                 site::SchemeOf(world_->scenario.manifest));
 }
 
 bool SimulatedGate::Persist() {

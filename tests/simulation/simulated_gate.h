@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/simulation/simulated_disk.h"
 #include "tests/simulation/simulated_worker.h"
@@ -44,6 +45,7 @@ class SimulatedGate final : public SiteEnd, private Process {
 
   void Feed(site::SiteEvent event);
   void Pump();
+  void Tamper(const site::SiteEvent& event);
   bool Persist();
   void Poll();
   void Listen();
@@ -64,7 +66,7 @@ class SimulatedGate final : public SiteEnd, private Process {
   Came Do(const site::DiscardResult& effect);
   Came Do(const site::SendReport& effect);
   Came Do(const site::CleanUp& effect);
-  Came Do(const site::RecordFinal&) { return std::nullopt; }
+  Came Do(const site::RecordFinal& effect);
   Came Do(const site::StopWorker&);
   Came Do(const site::LeaveRun& effect);
   Came Do(const site::Warn& effect);
@@ -74,9 +76,29 @@ class SimulatedGate final : public SiteEnd, private Process {
 
   void WriteOrder(const RoundEvent& round, uint32_t steps_enough);
   bool HoldsWhole(const std::string& file, const std::string& digest) const;
-  void PullWhole(const RoundEvent& round);
-  Came UseWhole(const RoundEvent& round, const PullAnswer& answer);
-  Came UseDelta(const RoundEvent& round, const PullAnswer& answer);
+
+  // gate_fetch.cc. A vector that is to lie at the site; digests in bytes.
+  struct Wanted {
+    std::string digest, delta, delta_base;
+    Part part;
+  };
+  Came FetchNext(const RoundEvent& round, std::vector<Wanted> wanted, bool delta);
+  bool UseDelta(const Wanted& wanted, const std::string& blob);
+  Came Fetched(const RoundEvent& round);
+
+  // gate_vectors.cc.
+  struct Formed {
+    std::string blob;
+    Vector residual, sent;  // that the site holds next, if it counts; empty: as before
+    double primal_residual = 0;
+  };
+  std::optional<Vector> ReadWhole(const std::string& file, const std::string& digest,
+                                  Part part) const;
+  std::string KeepOwn(const Vector& x, Part part, bool with_copy);
+  std::string SentOrInitial() const;
+  bool HoldSent();
+  std::optional<Formed> Form(const site::FormContribution& effect);
+  void RemoveOwn(const std::vector<std::string>& keep);
 
   // Sends the call until it is answered; `give_up_ms` 0: for ever.
   void StartCall(Call call, Then then, int64_t give_up_ms = 0);

@@ -59,22 +59,43 @@ void SimulatedWorker::Look() {
     if (cut) FinishAfter(world_->random.Between(1, 500));
     return;
   }
-  const std::string* base = disk_->Read(BaseFile(order.base_digest()));
-  if (base == nullptr) return After(kPollMs, [this] { Look(); });
-  const std::string digest = DigestOf(*base);
-  const bool whole = absl::BytesToHexString(digest) == order.base_digest();
-  if (!whole && world_->mutation.verifies_base) return Die("its base is damaged");
-  world_->checkers.TrainingBegan(site_, digest);
-  const absl::StatusOr<Vector> z =
-      DecodeBlob(Encoding::kParametersFp32, *base, world_->scenario.elements, {}, "");
-  if (!z.ok()) return Die("its base cannot be read");
+  std::string problem;
+  const std::optional<Vector> start = ReadStart(order, &problem);
+  if (!problem.empty()) return Die(problem);
+  if (!start.has_value()) return After(kPollMs, [this] { Look(); });
   const uint64_t other = world_->mutation.forgets_contribution ? life() : 0;
-  vector_ = Train(world_->scenario.seed + other, site_, order.base_version(), *z);
+  vector_ = Train(world_->scenario.seed + other, site_, order.base_version(), *start);
   training_ = order;
   is_training_ = true;
   int64_t ms = world_->random.Between(100, world_->scenario.training_ms_max);
   if (world_->faults.Happens(Fault::kSlowTraining)) ms += world_->random.Between(5000, 120'000);
   FinishAfter(ms);
+}
+
+// No value: what it trains from is not there yet, or there is a problem. A fragment is trained with
+// all the others, and an anchor stands for the site's own vector, which it draws near.
+std::optional<Vector> SimulatedWorker::ReadStart(const RoundOrder& order, std::string* problem) {
+  std::vector<std::string> names(order.fragment_digests().begin(), order.fragment_digests().end());
+  if (names.empty()) names.push_back(order.base_digest());
+  if (!order.anchor_digest().empty()) names.push_back(order.anchor_digest());
+  std::vector<std::string> digests;
+  for (const std::string& name : names) {
+    const std::string* blob = disk_->Read(BaseFile(name));
+    if (blob == nullptr) return std::nullopt;
+    digests.push_back(DigestOf(*blob));
+    const bool whole = absl::BytesToHexString(digests.back()) == name;
+    if (!whole && world_->mutation.verifies_base) *problem = "its base is damaged";
+  }
+  if (!problem->empty()) return std::nullopt;
+  if (!order.anchor_digest().empty()) digests.pop_back();
+  world_->checkers.TrainingBegan(site_, digests);
+  const std::string& from =
+      order.anchor_digest().empty() ? order.base_digest() : order.anchor_digest();
+  absl::StatusOr<Vector> start =
+      ReadPlainBlob(*disk_->Read(BaseFile(from)), world_->scenario.part(order.fragment()));
+  if (start.ok()) return *std::move(start);
+  *problem = "its base cannot be read";
+  return std::nullopt;
 }
 
 void SimulatedWorker::FinishAfter(int64_t ms) {
@@ -87,7 +108,7 @@ void SimulatedWorker::FinishAfter(int64_t ms) {
 void SimulatedWorker::Finish() {
   const RoundOrder& order = training_;
   is_training_ = false;
-  const std::string blob = *EncodeBlob(Encoding::kParametersFp32, vector_, {}, "");
+  const std::string blob = PlainBlob(vector_, world_->scenario.part(order.fragment()));
   RoundResult result;
   result.set_protocol_version(1);
   result.set_run_id(order.run_id());
@@ -95,7 +116,8 @@ void SimulatedWorker::Finish() {
   result.set_base_digest(order.base_digest());
   result.set_vector_digest(absl::BytesToHexString(DigestOf(blob)));
   result.set_inner_steps(order.steps_enough() > 0 ? order.steps_enough() : order.inner_steps());
-  result.set_token_count(order.inner_steps());
+  // Sites have batches of different sizes.
+  result.set_token_count(result.inner_steps() * (1 + static_cast<uint64_t>(site_.back()) % 4));
   const std::string file = SiteVectorFile(result.vector_digest());
   if (!disk_->Write({{file, blob}}, Sync::kYes).ok) return Die("its vector cannot be written");
   if (world_->faults.Happens(Fault::kCrashInStep)) return Crash();

@@ -5,6 +5,7 @@
 #ifndef WEFT_TESTS_SIMULATION_SIMULATED_WORKER_H_
 #define WEFT_TESTS_SIMULATION_SIMULATED_WORKER_H_
 
+#include <optional>
 #include <string>
 
 #include "proto/site.pb.h"
@@ -35,6 +36,7 @@ class SimulatedWorker final : private Process {
 
  private:
   void Look();
+  std::optional<Vector> ReadStart(const RoundOrder& order, std::string* problem);
   void Die(absl::string_view why);
   void FinishAfter(int64_t ms);
   void Finish();

@@ -19,36 +19,52 @@ const Digest& Layout() {
   return layout;
 }
 
-absl::StatusOr<std::string> EncodeBlob(Encoding encoding, absl::Span<const float> x,
-                                       absl::Span<const float> base,
-                                       const std::string& base_digest) {
-  VectorHeader header{.encoding = encoding, .element_count = x.size(), .layout = Layout()};
-  if (IsDelta(encoding)) header.base = *DigestFromBytes(base_digest);
+absl::StatusOr<std::string> EncodeBlob(VectorFormat format, absl::Span<const float> x,
+                                       absl::Span<const float> base, const std::string& base_digest,
+                                       Part part) {
+  VectorHeader header{.encoding = format,
+                      .element_count = x.size(),
+                      .fragment = part.fragment,
+                      .fragment_count = part.count,
+                      .layout = Layout()};
+  if (IsDelta(format)) header.base = *DigestFromBytes(base_digest);
   std::string blob = PrintVectorHeader(header);
   absl::Status status =
-      EncodeElements(encoding, x, IsDelta(encoding) ? base : absl::Span<const float>(), 0, &blob);
+      EncodeElements(format, x, IsDelta(format) ? base : absl::Span<const float>(), 0, &blob);
   if (!status.ok()) return status;
   return blob;
 }
 
-absl::StatusOr<Vector> DecodeBlob(Encoding encoding, absl::string_view blob, uint64_t elements,
-                                  absl::Span<const float> base, const std::string& base_digest) {
-  if (blob.size() != EncodedBytes(encoding, elements)) {
+absl::StatusOr<Vector> DecodeBlob(VectorFormat format, absl::string_view blob, uint64_t elements,
+                                  absl::Span<const float> base, const std::string& base_digest,
+                                  Part part) {
+  if (blob.size() != EncodedBytes(format, elements)) {
     return absl::DataLossError("the blob is of another length");
   }
   const absl::StatusOr<VectorHeader> header = ParseVectorHeader(blob.substr(0, kVectorHeaderBytes));
   if (!header.ok()) return header.status();
-  const Digest wanted = IsDelta(encoding) ? *DigestFromBytes(base_digest) : Digest{};
-  if (header->encoding != encoding || header->element_count != elements ||
-      header->layout != Layout() || header->base != wanted) {
+  const Digest wanted = IsDelta(format) ? *DigestFromBytes(base_digest) : Digest{};
+  if (header->encoding != format || header->element_count != elements ||
+      header->layout != Layout() || header->base != wanted || header->fragment != part.fragment ||
+      header->fragment_count != part.count) {
     return absl::DataLossError("the blob's header says something else");
   }
   Vector x(elements);
   absl::Status status =
-      DecodeElements(encoding, blob.substr(kVectorHeaderBytes),
-                     IsDelta(encoding) ? base : absl::Span<const float>(), 0, absl::MakeSpan(x));
+      DecodeElements(format, blob.substr(kVectorHeaderBytes),
+                     IsDelta(format) ? base : absl::Span<const float>(), 0, absl::MakeSpan(x));
   if (!status.ok()) return status;
   return x;
+}
+
+std::string PlainBlob(absl::Span<const float> x, Part part) {
+  return *EncodeBlob(Encoding::kParametersFp32, x, {}, "", part);
+}
+
+absl::StatusOr<Vector> ReadPlainBlob(absl::string_view blob, Part part) {
+  if (blob.size() < kVectorHeaderBytes) return absl::DataLossError("the blob has no header");
+  const uint64_t elements = (blob.size() - kVectorHeaderBytes) / sizeof(float);
+  return DecodeBlob(Encoding::kParametersFp32, blob, elements, {}, "", part);
 }
 
 std::string DigestOf(absl::string_view blob) { return ToBytes(BlobDigest(blob)); }

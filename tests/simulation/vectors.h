@@ -18,14 +18,25 @@ using Vector = std::vector<float>;
 
 const Digest& Layout();  // of every vector here
 
+// Which fragment of how many a vector is.
+struct Part {
+  uint32_t fragment = 0;
+  uint32_t count = 1;
+};
+
 // `base` and `base_digest` (bytes) are empty unless the encoding is a delta. InvalidArgument when a
 // value is not finite.
-absl::StatusOr<std::string> EncodeBlob(Encoding encoding, absl::Span<const float> x,
-                                       absl::Span<const float> base,
-                                       const std::string& base_digest);
+absl::StatusOr<std::string> EncodeBlob(VectorFormat format, absl::Span<const float> x,
+                                       absl::Span<const float> base, const std::string& base_digest,
+                                       Part part = {});
 // InvalidArgument or DataLoss: not a blob of ours, of another length or base, or not finite.
-absl::StatusOr<Vector> DecodeBlob(Encoding encoding, absl::string_view blob, uint64_t elements,
-                                  absl::Span<const float> base, const std::string& base_digest);
+absl::StatusOr<Vector> DecodeBlob(VectorFormat format, absl::string_view blob, uint64_t elements,
+                                  absl::Span<const float> base, const std::string& base_digest,
+                                  Part part = {});
+// As parameters_fp32. Requires finite values.
+std::string PlainBlob(absl::Span<const float> x, Part part);
+// Of as many elements as it says that it has.
+absl::StatusOr<Vector> ReadPlainBlob(absl::string_view blob, Part part);
 std::string DigestOf(absl::string_view blob);  // bytes
 
 Vector InitialVector(uint64_t seed, uint64_t elements);

@@ -11,8 +11,8 @@ namespace weft::testing {
 namespace {
 
 constexpr int64_t kTickMs = 1000;
-// Time passes, and nothing comes of it but that: far beyond every wait of the protocol.
-constexpr int kIdleTicksMax = 100'000;
+// Happenings with which no round ends and no order is done: far beyond what a round is made of.
+constexpr int kIdleMax = 20'000;
 
 // Vectors are synced and renamed as in production; in memory that costs nothing.
 class WorkFolder {
@@ -71,22 +71,19 @@ class Federation {
   absl::StatusOr<FederationResult> Run() {
     if (absl::Status status = Create(); !status.ok()) return status;
     for (const auto& site : sites_) site->Start();
-    int idle_ticks = 0;
+    uint64_t done_before = 0;
+    int idle = 0;
     while (!Finished()) {
       if (absl::Status status = Failure(); !status.ok()) return status;
-      if (scheduler_.RunNext()) {
-        if (!ticking_) idle_ticks = 0;
-        ticking_ = false;
-        continue;
+      if (!scheduler_.RunNext()) scheduler_.After(kTickMs, [this] { coordinator_->Tick(); });
+      const uint64_t done = WorkDone();
+      idle = done == done_before ? idle + 1 : 0;
+      done_before = done;
+      if (idle > kIdleMax) {
+        return absl::DeadlineExceededError(
+            absl::StrCat("nothing comes of it any more; the coordinator says: ",
+                         coordinator_->state().reason()));
       }
-      if (++idle_ticks > kIdleTicksMax) {
-        return absl::DeadlineExceededError(absl::StrCat(
-            "nothing happens any more: the coordinator says ", coordinator_->state().reason()));
-      }
-      scheduler_.After(kTickMs, [this] {
-        ticking_ = true;
-        coordinator_->Tick();
-      });
     }
     return Result();
   }
@@ -117,6 +114,12 @@ class Federation {
       if (!site->finished()) return false;
     }
     return true;
+  }
+
+  uint64_t WorkDone() const {
+    uint64_t done = coordinator_->rounds().size();
+    for (const auto& site : sites_) done += site->orders_done();
+    return done;
   }
 
   absl::Status Failure() const {
@@ -153,7 +156,6 @@ class Federation {
   std::unique_ptr<InProcessCoordinator> coordinator_;
   WorkerThreads threads_;
   std::vector<std::unique_ptr<InProcessSite>> sites_;
-  bool ticking_ = false;
 };
 
 }  // namespace

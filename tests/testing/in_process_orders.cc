@@ -145,6 +145,7 @@ void InProcessSite::FinishOrder(const RoundOrder& order, uint64_t ticket) {
   result.set_validation_before(done->solution.validation_before);
   result.set_validation_after(done->solution.validation_after);
   result.set_seconds_training(done->solution.seconds);
+  ++orders_done_;
   totals_.vector = std::move(done->vector);
   totals_.inner_steps += result.inner_steps();
   totals_.token_count += result.token_count();

@@ -206,7 +206,7 @@ InProcessSite::Came InProcessSite::Do(const site::FormContribution& effect) {
                                 .vector = *DigestFromHex(effect.result.vector_digest()),
                                 .base = *DigestFromBytes(effect.round.base_digest()),
                                 .residual = DigestOrNone(effect.residual),
-                                .residual_kept = ResidualKept(scheme, up.encoding),
+                                .residual_kept = ResidualKept(scheme, up),
                                 .with_dual = scheme.dual(),
                                 .dual = DigestOrNone(effect.dual),
                                 .sent = scheme.dual() ? *DigestFromHex(SentOrInitial()) : Digest{}};

@@ -38,6 +38,7 @@ class InProcessSite {
   void Start();
   bool finished() const { return finished_; }
   const absl::Status& failure() const { return failure_; }
+  uint64_t orders_done() const { return orders_done_; }
   SiteTotals TakeTotals() { return std::move(totals_); }
 
  private:
@@ -104,6 +105,7 @@ class InProcessSite {
   uint64_t ticket_ = 0;
   std::future<absl::StatusOr<Done>> work_;
   SiteTotals totals_;
+  uint64_t orders_done_ = 0;
   bool finished_ = false;
   absl::Status failure_;
 };

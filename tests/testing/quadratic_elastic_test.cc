@@ -29,8 +29,8 @@ struct Recorded {
   FederationResult result;
 };
 
-Recorded Run(const std::vector<Quadratic>& problems, const RunManifest& manifest,
-             std::function<double(size_t, const RoundOrder&)> seconds) {
+Recorded RunRecorded(const std::vector<Quadratic>& problems, const RunManifest& manifest,
+                     std::function<double(size_t, const RoundOrder&)> seconds) {
   Recorded recorded;
   recorded.sites.resize(problems.size());
   FederationOptions options = QuadraticFederation(problems, manifest);
@@ -59,7 +59,7 @@ RunManifest Elastic(uint32_t rounds, double alpha, double beta) {
 TEST(QuadraticElasticTest, WithABarrierBothSidesTogetherMoveByNothing) {
   const std::vector<Quadratic> problems = UnevenProblems();
   const uint32_t rounds = 12;
-  const Recorded recorded = Run(problems, Elastic(rounds, 0.9 / 3, 0.9), nullptr);
+  const Recorded recorded = RunRecorded(problems, Elastic(rounds, 0.9 / 3, 0.9), nullptr);
   double moved = 0;
   for (uint32_t round = 1; round < rounds; ++round) {
     for (size_t i = 0; i < 4; ++i) {
@@ -78,7 +78,7 @@ TEST(QuadraticElasticTest, WithABarrierBothSidesTogetherMoveByNothing) {
 
 TEST(QuadraticElasticTest, ASitesVectorStaysItsOwnAndTheConsensusLiesBetweenThem) {
   const std::vector<Quadratic> problems = UnevenProblems();
-  const Recorded recorded = Run(problems, Elastic(60, 0.9 / 3, 0.9), nullptr);
+  const Recorded recorded = RunRecorded(problems, Elastic(60, 0.9 / 3, 0.9), nullptr);
   const absl::Span<const float> z = recorded.result.consensus.span();
   for (size_t k = 0; k < problems.size(); ++k) {
     const double own = Distance(recorded.result.sites[k].vector, problems[k].optimum);
@@ -99,7 +99,7 @@ TEST(QuadraticElasticTest, WithoutABarrierEachExchangeMovesBothSidesByTheSame) {
   manifest.mutable_rounds()->set_quorum(1);
   manifest.mutable_rounds()->set_late("carry");
   manifest.mutable_rounds()->set_late_staleness_max(16);
-  const Recorded recorded = Run(problems, manifest, [](size_t site, const RoundOrder&) {
+  const Recorded recorded = RunRecorded(problems, manifest, [](size_t site, const RoundOrder&) {
     return 1.0 + 0.37 * static_cast<double>(site);
   });
   ASSERT_EQ(recorded.result.rounds.size(), 40u);

@@ -91,8 +91,10 @@ SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_a
     return FollowReopened(now, drive_again);
   // A site that came too late for the round is invited when the round is extended.
   if (state_.round().contribution_stored() && !now.contribution_stored()) return Begin(now);
-  // And an extension asks again: what could not be sent then may be trained, and sent, now.
-  if (state_.stage() == GateState::DONE && !now.contribution_stored() && !IsDecided() &&
+  // And an extension asks again: what could not be sent then may be trained, and sent, now. Not
+  // where a contribution from this base was decided about; one from a base before says nothing.
+  const bool decided = IsDecided() && state_.contribution_version() == now.context().base_version();
+  if (state_.stage() == GateState::DONE && !now.contribution_stored() && !decided &&
       now.deadline_unix_ms() > state_.round().deadline_unix_ms()) {
     return Begin(now);
   }

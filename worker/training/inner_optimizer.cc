@@ -18,7 +18,7 @@ std::unique_ptr<InnerOptimizer> Create(const ParameterLayout& layout) {
 }
 
 constexpr InnerOptimizerEntry kInnerOptimizers[] = {{"adamw", &Create<AdamW>},
-                                                    {"sgd", &Create<Sgd>}};
+                                                    {"sgd", &Create<InnerSgd>}};
 
 }  // namespace
 

@@ -162,12 +162,6 @@ double JoinFactor(const InnerTraining& training, uint64_t own_steps) {
   return static_cast<double>(own_steps + 1) / static_cast<double>(warmup);
 }
 
-double PullStrength(const ConsensusScheme& scheme, uint32_t inner_steps,
-                    double learning_rate_peak) {
-  if (scheme.pull() == 0) return scheme.rho();
-  return std::expm1(-std::log1p(-scheme.pull()) / inner_steps) / learning_rate_peak;
-}
-
 double PullStrength(const RoundOrder& order) {
   if (order.rho() > 0) return order.rho();
   return PullStrength(order.consensus(), order.inner_steps(), order.training().learning_rate());

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "proto/pull_strength.h"
 #include "proto/run_manifest.pb.h"
 #include "proto/site.pb.h"
 
@@ -25,13 +26,8 @@ double LearningRate(const InnerTraining& training, uint64_t step, uint64_t total
 // under way: min(1, (own steps since + 1) / warmup_after_join_steps).
 double JoinFactor(const InnerTraining& training, uint64_t own_steps);
 
-// rho of (rho/2) ||w - z||^2, from whichever of rho and pull the scheme gives; 0: no pull.
-//   pull:  rho = ((1 - pull)^(-1/H) - 1) / learning_rate
-// so that H steps at the peak learning rate, without gradients, take w exactly `pull` of the way to
-// z. At the smaller rates of warm-up and cosine it is less: the pull keeps its proportion to the
-// steps of the optimizer.
-double PullStrength(const ConsensusScheme& scheme, uint32_t inner_steps, double learning_rate_peak);
-// The one in force in an order: its own rho, where it names one.
+// The strength of the pull (proto/pull_strength.h) in force in an order: its own rho, where it
+// names one.
 double PullStrength(const RoundOrder& order);
 
 }  // namespace weft

@@ -4,7 +4,7 @@
 
 namespace weft {
 
-void Sgd::Step(const InnerTraining& training, const InnerStep& step) {
+void InnerSgd::Step(const InnerTraining& training, const InnerStep& step) {
   kernels::SgdStep options;
   options.learning_rate = static_cast<float>(step.learning_rate);
   options.rho = static_cast<float>(step.rho);

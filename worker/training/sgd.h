@@ -11,9 +11,9 @@
 
 namespace weft {
 
-class Sgd : public InnerOptimizer {
+class InnerSgd : public InnerOptimizer {
  public:
-  explicit Sgd(const ParameterLayout& layout) : ranges_(DecayRanges(layout)) {}
+  explicit InnerSgd(const ParameterLayout& layout) : ranges_(DecayRanges(layout)) {}
   const char* name() const override { return "sgd"; }
   void Step(const InnerTraining& training, const InnerStep& step) override;
   std::vector<std::pair<std::string, ParameterVector*>> State() override { return {}; }

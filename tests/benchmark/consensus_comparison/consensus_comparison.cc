@@ -21,7 +21,7 @@ constexpr char kExample[] = R"(
 Examples:
   consensus_comparison list
   consensus_comparison run --out comparison --budget-minutes 40
-  consensus_comparison run --out small --steps 150 --cells fedavg-h10,proximal-h10
+  consensus_comparison run --out small --steps 150 --batch 2 --cells fedavg-h10,proximal-h10
   consensus_comparison pairs --out comparison
   consensus_comparison report --out comparison
 Exit: 0 done, 1 failed, 2 bad usage.)";
@@ -50,6 +50,9 @@ void AddSetting(CLI::App* command, Arguments* arguments) {
       ->capture_default_str();
   command->add_option("--batch", setting->batch, "Samples of 128 tokens a step, an even number")
       ->check(CLI::Range(2, 1024))
+      ->capture_default_str();
+  command->add_option("--held-out-bytes", setting->held_out_bytes, "Of each site's text, to score")
+      ->check(CLI::Range(1000, 10'000'000))
       ->capture_default_str();
   command->add_option("--threads", setting->threads, "Sites that train side by side")
       ->check(CLI::Range(1, 64))

@@ -259,9 +259,10 @@ absl::StatusOr<Record> RunCell(const Cell& cell, const Setting& setting, const S
   record.seconds_training = absl::ToDoubleSeconds(scoring - start);
   record.seconds_scoring = absl::ToDoubleSeconds(absl::Now() - scoring);
   record.version = setting.version;
-  record.command = absl::StrCat("consensus_comparison run --out ", setting.out, " --data ",
-                                setting.data, " --cells ", cell.name, " --steps ", setting.steps,
-                                " --batch ", setting.batch, " --seed ", setting.seed);
+  record.command =
+      absl::StrCat("consensus_comparison run --out ", setting.out, " --data ", setting.data,
+                   " --cells ", cell.name, " --steps ", setting.steps, " --batch ", setting.batch,
+                   " --held-out-bytes ", setting.held_out_bytes, " --seed ", setting.seed);
   return record;
 }
 

@@ -119,7 +119,7 @@ std::string Legend(const std::vector<std::pair<Mark, std::string>>& legend) {
 }  // namespace
 
 std::vector<double> RoundTicks(double low, double high) {
-  const double rough = (high - low) / 5;
+  const double rough = (high - low) / 6;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   double step = power;
   for (const double factor : {2.0, 5.0, 10.0}) {

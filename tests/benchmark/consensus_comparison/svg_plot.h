@@ -52,7 +52,7 @@ struct PointPlot {
 };
 std::string PlotPoints(const PointPlot& plot);
 
-// Round numbers that span [low, high], 4 to 8 of them.
+// The round numbers within [low, high], about 3 to 7 of them. Requires low < high.
 std::vector<double> RoundTicks(double low, double high);
 
 }  // namespace weft::comparison

@@ -124,6 +124,23 @@ TEST_F(AdmissionTest, MembersAreKnownUnrevokedAndHoldTheirKey) {
   EXPECT_EQ(revoked.reason(), "r was revoked: key lost");
 }
 
+// Without a barrier each site goes on from what its last contribution met; but not at the end.
+TEST_F(AdmissionTest, AnElasticSiteEndsWithTheFinalConsensus) {
+  manifest_.mutable_consensus()->set_asynchrony("elastic");
+  ConsensusVersion* met = state_.add_older();
+  met->set_version(1);
+  met->set_digest(std::string(32, 'm'));
+  auto* known = state_.add_outcomes();
+  known->set_site("a");
+  known->mutable_outcome()->set_included(true);
+  known->mutable_outcome()->set_base_counted(1);
+  EXPECT_EQ(BaseOf(manifest_, state_, "a").digest(), std::string(32, 'm'));
+  EXPECT_EQ(BaseOf(manifest_, state_, "a").version(), 2u);
+  state_.set_phase(RoundEvent::FINISHED);
+  EXPECT_EQ(BaseOf(manifest_, state_, "a").digest(), std::string(32, 'b'));
+  EXPECT_EQ(BaseOf(manifest_, state_, "a").version(), 3u);
+}
+
 TEST_F(AdmissionTest, OnlyTheNewestSessionIsServed) {
   EXPECT_EQ(CheckSession(state_, "a", "new").code(), Refusal::NONE);
   EXPECT_EQ(CheckSession(state_, "a", "old").code(), Refusal::SESSION_REPLACED);

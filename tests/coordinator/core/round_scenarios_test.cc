@@ -134,7 +134,7 @@ class RoundPlayer : public testing::Player {
            return Step(SiteLeft{m[1], m[2], m[3]});
          }},
         {R"((\w+) is revoked)", [this](const std::smatch& m) { return Revoke(m[1]); }},
-        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?)",
+        {R"((\w+) contributes (\w+) to round (\d+)(?:, base (\d+))?(?:, norm (\d+))?(?:, (\d+) steps)?(?:, loss (\d) to (\d))?)",
          [this](const std::smatch& m) { return Contribute(m); }},
         {R"((\w+) reports round (\d+))",
          [this](const std::smatch& m) {
@@ -162,7 +162,7 @@ class RoundPlayer : public testing::Player {
          }},
         {R"(what is (\w+) told\?)",
          [this](const std::smatch& m) {
-           return Told(RoundEventFor(manifest_, state(), m[1], ""));
+           return Told(RoundEventFor(manifest_, state(), m[1].str(), ""));
          }},
         {R"(the outer step fails: (.*))",
          [this](const std::smatch& m) {
@@ -188,11 +188,11 @@ class RoundPlayer : public testing::Player {
     };
   }
   static Lines Told(const RoundEvent& event) {
-    Lines lines = {absl::StrCat(RoundEvent::Phase_Name(event.phase()), ", round ", event.round(),
-                                ": ", event.inner_steps(), " steps from step ", event.first_step(),
-                                ", base ", event.base_digest(), " as version ",
-                                event.context().base_version(),
-                                event.contribution_stored() ? "; nothing is wanted of it" : "")};
+    Lines lines = {absl::StrCat(
+        RoundEvent::Phase_Name(event.phase()), ", round ", event.round(), ": ", event.inner_steps(),
+        " steps from step ", event.first_step(), ", base ", event.base_digest(), " as version ",
+        event.context().base_version(), event.rho() > 0 ? absl::StrCat(", rho ", event.rho()) : "",
+        event.contribution_stored() ? "; nothing is wanted of it" : "")};
     if (event.fragments_size() > 0) {
       lines.push_back(absl::StrCat(
           "fragment ", event.context().fragment(), " of ",
@@ -220,6 +220,10 @@ class RoundPlayer : public testing::Player {
                                               : base.digest());
     contribution.set_update_norm(m[5].matched ? static_cast<double>(Number(m[5])) : 1);
     contribution.set_inner_steps(m[6].matched ? static_cast<uint32_t>(Number(m[6])) : 10);
+    if (m[7].matched) {
+      contribution.set_validation_before(static_cast<double>(Number(m[7])));
+      contribution.set_validation_after(static_cast<double>(Number(m[8])));
+    }
     contribution.set_token_count(100 * contribution.inner_steps());
     contribution.set_bytes(64);
     return Step(ContributionArrived{Number(m[3]), contribution, "signed"});

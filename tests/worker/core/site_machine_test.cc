@@ -144,6 +144,24 @@ TEST_F(SiteMachineTest, TakesPartWhenAnExtensionInvitesIt) {
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(0, 'a')})));
 }
 
+// What was decided about an older contribution says nothing of this round's.
+TEST_F(SiteMachineTest, TrainsAgainWhatCouldNotBeSentWhenTheRoundIsExtended) {
+  Reach(GateState::DONE);
+  RoundEvent now = Open(1, 'b');
+  now.mutable_context()->set_base_version(1);
+  now.set_deadline_unix_ms(1000);
+  now.mutable_outcome()->set_digest(Bytes('c'));
+  now.mutable_outcome()->set_included(true);
+  machine_.Step(RoundChanged{now});
+  machine_.Step(BaseFetched{Hex('b')});
+  machine_.Step(ResultSeen{ResultOf(1, 'b')});
+  machine_.Step(ResultUnusable{"element 3 is not finite"});
+  ASSERT_EQ(machine_.state().stage(), GateState::DONE);
+  EXPECT_TRUE(machine_.Step(RoundChanged{now}).empty());
+  now.set_deadline_unix_ms(2000);
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{now})));
+}
+
 TEST_F(SiteMachineTest, FinishFetchesTheConsensusStopsTheWorkerAndLeaves) {
   Reach(GateState::DONE, 1);
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{At(RoundEvent::FINISHED, 2, 'z')})));

@@ -129,9 +129,7 @@ class SitePlayer : public weft::testing::Player {
     machine_ = SiteMachine(Fresh(), SiteLimits{}, scheme_);
   }
   Lines Play(const std::string& event) override {
-    std::vector<Sentence> sentences = OfTheWork();
-    for (Sentence& sentence : OfTheWorld()) sentences.push_back(std::move(sentence));
-    return weft::testing::PlaySentence(sentences, event);
+    return weft::testing::PlaySentence(Sentences(), event);
   }
 
  private:
@@ -158,17 +156,15 @@ class SitePlayer : public weft::testing::Player {
     return lines;
   }
 
-  // Of a round's work, in its order.
-  std::vector<Sentence> OfTheWork() {
+  std::vector<Sentence> Sentences() {
+    std::vector<Sentence> sentences = WorkSentences();
+    for (Sentence& sentence : RunSentences()) sentences.push_back(std::move(sentence));
+    return sentences;
+  }
+
+  // Of a round's work: its base, the worker's result, the contribution.
+  std::vector<Sentence> WorkSentences() {
     return {
-        {R"(the gate starts)", [this](const std::smatch&) { return Step(Started{}); }},
-        {R"(it has joined: (.*))",
-         [this](const std::smatch& m) {
-           const RoundEvent now = EventOf(m[1]);
-           return Step(Joined{now.context(), now});
-         }},
-        {R"(the coordinator says (.*))",
-         [this](const std::smatch& m) { return Step(RoundChanged{EventOf(m[1])}); }},
         {R"(the base (\w+) is here)",
          [this](const std::smatch& m) {
            return Step(BaseFetched{Hex(m[1]), ""});
@@ -213,9 +209,18 @@ class SitePlayer : public weft::testing::Player {
         {R"(it has reported)", [this](const std::smatch&) { return Step(Reported{}); }},
     };
   }
-  // What may come between.
-  std::vector<Sentence> OfTheWorld() {
+
+  // Of the run around it: starts and ends, the coordinator's word, what goes wrong, time.
+  std::vector<Sentence> RunSentences() {
     return {
+        {R"(the gate starts)", [this](const std::smatch&) { return Step(Started{}); }},
+        {R"(it has joined: (.*))",
+         [this](const std::smatch& m) {
+           const RoundEvent now = EventOf(m[1]);
+           return Step(Joined{now.context(), now});
+         }},
+        {R"(the coordinator says (.*))",
+         [this](const std::smatch& m) { return Step(RoundChanged{EventOf(m[1])}); }},
         {R"(the (\w+) is refused: (\w+), (.*))",
          [this](const std::smatch& m) {
            return Step(Refused{OperationOf(m[1]), RefusalOf(m[2], m[3])});

@@ -10,7 +10,7 @@ namespace {
 TEST(SgdTest, WeightDecaySparesOneDimensionalTensors) {
   const ParameterLayout layout =
       *ParameterLayout::Create({{"a", {2, 3}}, {"norm", {5}}, {"b", {4, 1}}});
-  Sgd optimizer(layout);
+  InnerSgd optimizer(layout);
   InnerTraining training;
   training.set_weight_decay(0.1);
   const std::vector<float> gradient(layout.element_count(), 3.0f);
@@ -33,7 +33,7 @@ TEST(SgdTest, WeightDecaySparesOneDimensionalTensors) {
 
 TEST(SgdTest, ThePullIsTheProxOfTheSquaredDistance) {
   const ParameterLayout layout = *ParameterLayout::Create({{"a", {1, 2}}});
-  Sgd optimizer(layout);
+  InnerSgd optimizer(layout);
   const std::vector<float> gradient = {1, -2}, base = {10, -6};
   std::vector<float> w = {2, 3};
   InnerStep step;
