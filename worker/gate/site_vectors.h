@@ -32,7 +32,7 @@ struct SiteVectors {
 };
 
 // What is sent is Encode(x + e), or with a dual Encode(z + (x + u) - sent): the change of x + u
-// since the coordinator's, as a vector against the base (CONSENSUS.md, "ADMM").
+// since the coordinator's, as a vector against the base (Boyd et al. 2011, section 7).
 struct ContributionParts {
   VectorFormat encoding = Encoding::kParametersFp32;
   Digest vector{};                 // x
