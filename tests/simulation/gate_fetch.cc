@@ -79,6 +79,11 @@ SimulatedGate::Came SimulatedGate::Fetched(const RoundEvent& round) {
   Vector whole;
   for (int f = 0; f < round.fragments_size(); ++f) {
     const std::string* blob = disk_.Read(BaseFile(Hex(round.fragments(f).digest())));
+    // As the real gate, which looks at each once more before it makes one vector of them.
+    if (blob == nullptr || DigestOf(*blob) != round.fragments(f).digest()) {
+      EndWith("disk: a fragment is damaged", false);
+      return std::nullopt;
+    }
     const auto z = ReadPlainBlob(*blob, world_->scenario.part(static_cast<uint32_t>(f)));
     whole.insert(whole.end(), z->begin(), z->end());
   }
