@@ -213,7 +213,8 @@ def run_demo(options):
         models[demo_report.POOLED_TRAINING] = references[demo_report.POOLED_TRAINING]
         reports = demo_report.evaluate(run, texts, models, cores)
         summary = demo_report.summarise(reports, {site: run.bytes_left(site) for site in run.sites}, options.rounds,
-                                        release.relative_to(options.work), time.monotonic() - start)
+                                        release.relative_to(options.work), demo_report.share_not_computing(release),
+                                        time.monotonic() - start)
         demo_report.write(options.work / "summary.json", summary)
         print("\n" + demo_report.table(summary, demo_regions.SUBJECTS) + "\n")
         print(demo_report.next_steps(run, release, sample_prompt(texts[0])))

@@ -25,12 +25,24 @@ def evaluate(run, texts, models, cores):
         return dict(zip(models, pool.map(score, models)))
 
 
-def summarise(reports, bytes_left, rounds, release, seconds):
+def share_not_computing(release):
+    """{site: share of its time between the first and the last round in which it had no order to work on}, by what the sites
+    reported to the coordinator."""
+    seconds = {}
+    for line in (release / "training_log.jsonl").read_text(encoding="utf-8").splitlines():
+        for site, report in json.loads(line)["sites"].items():
+            waited, trained = seconds.get(site, (0, 0))
+            seconds[site] = (waited + report["seconds_waiting"], trained + report["seconds_training"])
+    return {site: waited / max(waited + trained, 1e-9) for site, (waited, trained) in seconds.items()}
+
+
+def summarise(reports, bytes_left, rounds, release, not_computing, seconds):
     bits = {model: {**{text["name"]: text["bits_per_byte"] for text in report["texts"]},
                     "pooled": report["pooled"]["bits_per_byte"]} for model, report in reports.items()}
     facts = {model: {questions["name"]: questions["acc"] for questions in report.get("questions", [])}
              for model, report in reports.items() if report.get("questions")}
     return {"held_out_bits_per_byte": bits, "facts": facts, "bytes_left": bytes_left, "rounds": rounds,
+            "not_computing": {site: round(share, 4) for site, share in not_computing.items()},
             "release": str(release), "seconds": round(seconds, 1)}
 
 
@@ -71,6 +83,9 @@ def table(summary, answers):
                       f"{100 / answers:.0f} %):", _rows(shares)]
     left = ", ".join(f"{site} {count:,}" for site, count in summary["bytes_left"].items())
     parts += ["", f"Bytes that left each site over {summary['rounds']} rounds, by its ledger: {left}."]
+    waits = ", ".join(f"{site} {100 * share:.0f} %" for site, share in summary["not_computing"].items())
+    parts += [f"Of its time a site was not computing, because it had no order: {waits}. Here sites wait for each other's turn at "
+              f"the cores, which sites with cores of their own do not."]
     return "\n".join(parts)
 
 

@@ -43,7 +43,8 @@ void Answer(const RoundDriver::Outcome& outcome, Reply* reply, grpc::ServerUnary
 
 Refusal CheckReport(const RoundReport& report) {
   const bool finite = std::isfinite(report.first_loss()) && std::isfinite(report.last_loss()) &&
-                      std::isfinite(report.seconds_training());
+                      std::isfinite(report.seconds_training()) &&
+                      std::isfinite(report.seconds_waiting());
   return finite ? Refusal()
                 : MakeRefusal(Refusal::NOT_FINITE, "a number of the report is not finite");
 }

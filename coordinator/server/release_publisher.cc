@@ -106,7 +106,8 @@ std::string PrintTrainingLog(const Release& release) {
     line["sites"][entry.site()] = {{"first_loss", report.first_loss()},
                                    {"last_loss", report.last_loss()},
                                    {"inner_steps", report.inner_steps_done()},
-                                   {"seconds_training", report.seconds_training()}};
+                                   {"seconds_training", report.seconds_training()},
+                                   {"seconds_waiting", report.seconds_waiting()}};
   }
   std::string text;
   for (const auto& [round, line] : rounds) text += Line(line);

@@ -60,6 +60,8 @@ class DemoTest(unittest.TestCase):
         for site in SITES:
             self.assertGreater(summary["bytes_left"][site], 28 * 0.95 * vector)
             self.assertLess(summary["bytes_left"][site], 28 * 1.05 * vector + 200_000)
+            self.assertGreater(summary["not_computing"][site], 0)
+            self.assertLess(summary["not_computing"][site], 1)
         for words in ("lower is better", "generate --model", "AutoModelForCausalLM", "brena        round 28/28"):
             self.assertIn(words, output)
         self.assertEqual(processes_of(self.work), [])

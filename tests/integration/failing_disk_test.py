@@ -128,22 +128,28 @@ class FailingDiskTest(unittest.TestCase):
             run.finish()
             self.assertEqual(check_run(run, self.reference, same=True), [], f"seed {seed}")
 
-    def test_a_gate_whose_disk_turns_read_only(self):
-        with self.copy("gate") as run:
+    def gate_with(self, error):
+        with self.copy(f"gate-{error}") as run:
             disk = Disk(run.site_folder("alba") / "gate", run.work / "failing")
             run.start_coordinator("--keep-contributions")
             with disk.preloaded():
                 gate = run.start_gate("alba")
             run.start_gate("brena")
             wait_until("alba trains in round 1", lambda: run.training("alba", 1))
-            disk.fail("EROFS")
-            self.assertIn(str(disk.folder), self.expect_end(gate, "EROFS"))
+            disk.fail(error)
+            self.assertIn(str(disk.folder), self.expect_end(gate, error))
             # What left is in the ledger: nothing of round 1.
             self.assertFalse([e for e in ledger(run, "alba") if e["type"] == "push-head" and e["round"] == 1])
             disk.mend()
             run.start_gate("alba")
             run.finish()
             self.assertEqual(check_run(run, self.reference, same=True), [])
+
+    def test_a_gate_whose_disk_turns_read_only(self):
+        self.gate_with("EROFS")
+
+    def test_a_gate_whose_disk_is_full(self):
+        self.gate_with("ENOSPC")
 
 
 if __name__ == "__main__":

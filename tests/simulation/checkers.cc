@@ -124,9 +124,19 @@ void Checkers::CheckNothingIsLost(const RoundState& state) {
   }
 }
 
+bool Checkers::BelowFloor(const std::string& site, const std::string& digest) const {
+  const double rise_max = scenario_.manifest.consensus().influence().validation_rise_max();
+  const auto rise = rises_.find({site, digest});
+  return rise_max > 0 && rise != rises_.end() && rise->second > rise_max;
+}
+
 void Checkers::OnExcluded(const Decision& decision) {
   if (decision.reason().empty()) {
     Violated("counts_once", absl::StrCat(decision.site(), " is excluded without a reason"));
+  }
+  if (absl::StrContains(decision.reason(), "loss on its own held-out text") &&
+      !BelowFloor(decision.site(), decision.digest())) {
+    Violated("quality_floor", absl::StrCat(decision.site(), " declared no such loss"));
   }
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     if (at->first == decision.site() && receipts_[*at] == decision.digest()) {
@@ -222,6 +232,8 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
   // Other bytes than were signed are nobody's contribution.
   if (DigestOf(call.blob) == contribution.blob_digest()) {
     sent_[{site, contribution.blob_digest(), contribution.base_digest()}] = call.blob;
+    rises_[{site, contribution.blob_digest()}] =
+        contribution.validation_after() - contribution.validation_before();
   }
   if (durable == nullptr) return;
   const std::string blob = absl::BytesToHexString(contribution.blob_digest());

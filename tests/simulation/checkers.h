@@ -6,6 +6,7 @@
 //   recompute           the consensus is what plain loops make of the included contributions
 //   never_back          epochs, rounds and versions only grow, at the coordinator and at each gate
 //   trains_committed    a worker trains only from a consensus that the coordinator has committed
+//   quality_floor       whose declared loss rose too much is left out, and nobody else for that
 //   receipts            a receipt is durable before it is sent, and its site is not asked again
 //   durable_first       what is told or sent was written before; a restart finds the last write
 //   admission           what is stored is finite, within the norm and from its round's base
@@ -86,6 +87,8 @@ class Checkers {
   void CheckStored(const RoundState& state);
   void OnReceipt(const Receipt& receipt);
   void OnExcluded(const Decision& decision);
+  // By what the site itself has declared, in nats per token.
+  bool BelowFloor(const std::string& site, const std::string& digest) const;
   // The round after it is the last's, or the state's own.
   void OnRound(const RoundRecord& record, const RoundRecord& following);
   void OnConsensus(const RoundRecord& record, const RoundRecord& following);
@@ -120,7 +123,8 @@ class Checkers {
   std::map<SiteAndVersion, std::string> sent_for_base_;
   // Blobs by site, digest and the base that the site said they are from.
   std::map<std::tuple<std::string, std::string, std::string>, std::string> sent_;
-  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;  // epoch, round
+  std::map<std::pair<std::string, std::string>, double> rises_;  // declared; by site and digest
+  std::map<std::string, std::pair<uint64_t, uint64_t>> gates_;   // epoch, round
   std::set<std::string> revoked_;
 };
 

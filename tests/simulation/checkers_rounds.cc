@@ -18,6 +18,10 @@ void Checkers::Count(const RoundRecord& record) {
                absl::StrCat("round ", record.round(), " includes ", c.site(), " (version ",
                             c.base_version(), ") twice, or without a receipt"));
     }
+    if (BelowFloor(c.site(), c.digest())) {
+      Violated("quality_floor", absl::StrCat("round ", record.round(), " counts ", c.site(),
+                                             ", whose loss on its own text rose"));
+    }
     fresh += c.base_version() == record.base_version();
   }
   if (IsAsynchronous(scenario_.manifest.consensus())) return CountTurn(record);

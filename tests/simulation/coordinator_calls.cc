@@ -205,6 +205,8 @@ void SimulatedCoordinator::CheckAndStore(const PushCall& call, const Respond& re
   stored.set_base_version(contribution.context().base_version());
   stored.set_base_digest(contribution.base_digest());
   stored.set_primal_residual(contribution.primal_residual());
+  stored.set_validation_before(contribution.validation_before());
+  stored.set_validation_after(contribution.validation_after());
   const Outcome outcome = Handle(ContributionArrived{contribution.round(), stored, "signed"});
   if (!outcome.has_value()) return;
   disk_.RemoveFile(absl::StrCat("spool/", site));

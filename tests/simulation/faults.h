@@ -31,6 +31,7 @@ enum class Fault {
   kUnsyncedLost,
   kSlowTraining,
   kUnusableVector,  // a worker whose numbers are not finite
+  kLossRose,        // a worker that declares a loss above the quality floor
   kSiteGone,
   kSiteLate,
   kRevoked,

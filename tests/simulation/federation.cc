@@ -115,7 +115,10 @@ void Federation::Do(Fault trouble) {
     case Fault::kFileCorrupted: {
       static constexpr const char* kFolders[] = {"base/", "vector/", "own/", "statement/"};
       const std::vector<std::string> files = gate.disk().List(kFolders[random_.Below(4)]);
-      if (files.empty() || !gate.disk().Corrupt(files[random_.Below(files.size())])) return;
+      if (files.empty()) return;
+      const std::string& file = files[random_.Below(files.size())];
+      if (!gate.disk().Corrupt(file)) return;
+      world_.Trace(gate.name(), "has a damaged file: ", file);
       break;
     }
     case Fault::kSiteGone:

@@ -146,7 +146,13 @@ std::optional<SimulatedGate::Formed> SimulatedGate::Form(const site::FormContrib
 }
 
 SimulatedGate::Came SimulatedGate::Do(const site::FormContribution& effect) {
-  const std::optional<Formed> formed = Form(effect);
+  std::optional<Formed> formed;
+  if (!effect.formed.empty() && HoldsWhole(OwnFile(effect.formed), effect.formed)) {
+    formed = Formed{.blob = *disk_.Read(OwnFile(effect.formed)),
+                    .primal_residual = effect.formed_primal_residual};
+  } else {
+    formed = Form(effect);
+  }
   if (!formed.has_value()) return site::ResultUnusable{"a vector is missing, damaged, not finite"};
   const Part part = world_->scenario.part(effect.round.context().fragment());
   Contribution statement;
@@ -165,7 +171,10 @@ SimulatedGate::Came SimulatedGate::Do(const site::FormContribution& effect) {
   statement.set_inner_steps(effect.result.inner_steps());
   statement.set_token_count(effect.result.token_count());
   statement.set_primal_residual(formed->primal_residual);
-  site::ContributionFormed event{Hex(statement.blob_digest()), formed->blob.size(), "", ""};
+  statement.set_validation_before(effect.result.validation_before());
+  statement.set_validation_after(effect.result.validation_after());
+  site::ContributionFormed event{Hex(statement.blob_digest()), formed->blob.size(), "", "",
+                                 formed->primal_residual};
   if (!formed->residual.empty()) event.residual = KeepOwn(formed->residual, part, false);
   if (up() && !formed->sent.empty()) event.sent = KeepOwn(formed->sent, part, true);
   if (!up() || !Write(OwnFile(event.blob_digest), formed->blob)) return std::nullopt;

@@ -125,7 +125,7 @@ std::vector<Mutation> MakeRestartMutations() {
   return all;
 }
 
-// Of rounds without a barrier, fragments, and what a contribution leaves behind at its site.
+// Of who is left out of a round, rounds without a barrier, fragments, and what a contribution leaves behind at its site.
 std::vector<Mutation> MakeSchemeMutations() {
   std::vector<Mutation> all;
   const auto add = [&all](std::string name, std::string what, std::string caught_by) -> Mutation& {
@@ -146,6 +146,14 @@ std::vector<Mutation> MakeSchemeMutations() {
       known.mutable_outcome()->set_base_counted(UINT64_MAX);
     }
     return state->outcomes_size() > 0;
+  };
+  add("no_quality_floor", "what a site declares of its own held-out text is not looked at",
+      "quality_floor")
+      .tamper = [](const Event&, RoundState* state) {
+    for (StoredContribution& c : *state->mutable_current()->mutable_contributions()) {
+      c.clear_validation_after();
+    }
+    return state->current().contributions_size() > 0;
   };
   add("wrong_fragment", "a round's result takes the place of the fragment after it", "recompute")
       .tamper = [](const Event& event, RoundState* state) {

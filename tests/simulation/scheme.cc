@@ -92,6 +92,14 @@ void DrawFragments(Random* random, Scenario* scenario) {
   rules->clear_inner_steps_min();
 }
 
+// Draws of its own, as the scheme.
+void DrawQualityFloor(uint64_t seed, ConsensusScheme* scheme) {
+  Random random(Mix(seed) ^ 0x666c6f6f72);
+  if (!random.Chance(0.2)) return;
+  scheme->mutable_influence()->set_validation_samples(1);
+  scheme->mutable_influence()->set_validation_rise_max(0.1);
+}
+
 // Rounds with a barrier, of the whole vector or of a fragment.
 void DrawInfluence(Random* random, Scenario* scenario) {
   RoundRules* rules = scenario->manifest.mutable_rounds();
@@ -157,6 +165,7 @@ void DrawConsensusScheme(Scenario* scenario) {
   } else {
     if (kind < 0.55) DrawFragments(&random, scenario);
     DrawInfluence(&random, scenario);
+    DrawQualityFloor(scenario->seed, scheme);
   }
   DrawEncodings(&random, scenario);
   Problems problems;

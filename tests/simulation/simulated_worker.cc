@@ -118,6 +118,12 @@ void SimulatedWorker::Finish() {
   result.set_inner_steps(order.steps_enough() > 0 ? order.steps_enough() : order.inner_steps());
   // Sites have batches of different sizes.
   result.set_token_count(result.inner_steps() * (1 + static_cast<uint64_t>(site_.back()) % 4));
+  if (world_->scenario.manifest.consensus().influence().validation_samples() > 0) {
+    const bool rises = LossRises(world_->scenario.seed, site_, order.base_version());
+    result.set_validation_before(2);
+    result.set_validation_after(rises ? 2.2 : 1.9);
+    if (rises) world_->faults.Count(Fault::kLossRose);
+  }
   const std::string file = SiteVectorFile(result.vector_digest());
   if (!disk_->Write({{file, blob}}, Sync::kYes).ok) return Die("its vector cannot be written");
   if (world_->faults.Happens(Fault::kCrashInStep)) return Crash();

@@ -76,6 +76,10 @@ Vector InitialVector(uint64_t seed, uint64_t elements) {
   return x;
 }
 
+bool LossRises(uint64_t seed, absl::string_view site, uint64_t base_version) {
+  return Random(Mix(~seed ^ Hash(site) ^ Mix(base_version))).Chance(0.04);
+}
+
 Vector Train(uint64_t seed, absl::string_view site, uint64_t base_version,
              absl::Span<const float> base) {
   Random random(Mix(seed ^ Hash(site) ^ Mix(base_version)));

@@ -40,6 +40,8 @@ absl::StatusOr<Vector> ReadPlainBlob(absl::string_view blob, Part part);
 std::string DigestOf(absl::string_view blob);  // bytes
 
 Vector InitialVector(uint64_t seed, uint64_t elements);
+// Whether training from that base makes a site worse on its own held-out text: one time in 25.
+bool LossRises(uint64_t seed, absl::string_view site, uint64_t base_version);
 // A move of some 0.1 in every element, the same whenever it is asked for.
 Vector Train(uint64_t seed, absl::string_view site, uint64_t base_version,
              absl::Span<const float> base);

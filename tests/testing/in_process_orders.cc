@@ -9,37 +9,9 @@
 #include "model/parameters/fragments.h"
 #include "proto/round_schedule.h"
 #include "tests/testing/in_process_site.h"
+#include "worker/core/site_messages.h"
 
 namespace weft::testing {
-
-RoundOrder InProcessSite::OrderOf(const RoundEvent& round) const {
-  RoundOrder order;
-  order.set_protocol_version(manifest().protocol_version());
-  order.set_run_id(manifest().run_id());
-  order.set_coordinator_epoch(round.context().coordinator_epoch());
-  order.set_round(site::WorkOf(round));
-  order.set_base_version(round.context().base_version());
-  order.set_fragment(round.context().fragment());
-  order.set_base_digest(absl::BytesToHexString(round.base_digest()));
-  order.set_inner_steps(round.inner_steps());
-  order.set_first_step(round.first_step());
-  order.set_first_sample_step(IsAsynchronous(manifest().consensus())
-                                  ? machine_.state().work_count() * round.inner_steps()
-                                  : round.first_step());
-  order.set_seed(manifest().seed());
-  order.set_site(totals_.name);
-  *order.mutable_model() = manifest().model();
-  *order.mutable_training() = manifest().training();
-  *order.mutable_consensus() = manifest().consensus();
-  order.set_tokenizer_sha256(manifest().tokenizer_sha256());
-  order.set_total_steps(TotalSteps(manifest()));
-  order.set_anchor_digest(machine_.state().anchor_digest());
-  order.set_rho(round.rho());
-  for (const FragmentVersion& part : round.fragments()) {
-    order.add_fragment_digests(absl::BytesToHexString(part.digest()));
-  }
-  return order;
-}
 
 InProcessSite::Came InProcessSite::Do(const site::WriteOrder& effect) {
   // In a turn of its own: the effects that come with this one clean up what the solver would use.
@@ -49,7 +21,7 @@ InProcessSite::Came InProcessSite::Do(const site::WriteOrder& effect) {
 
 // How long the order takes is known as it begins, so the steps that a cut leaves are known as well.
 void InProcessSite::BeginOrder(const RoundEvent& round) {
-  RoundOrder order = OrderOf(round);
+  RoundOrder order = site::MakeOrder(manifest(), totals_.name, machine_.state(), round);
   const uint64_t ticket = ++ticket_;
   if (work_.valid()) work_.wait();
   work_ = {};

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "proto/durable_file.h"
+#include "worker/core/site_messages.h"
 
 namespace weft::testing {
 namespace {
@@ -237,7 +238,7 @@ InProcessSite::Came InProcessSite::Do(const site::FormContribution& effect) {
   }
   contribution_.set_primal_residual(encoded->primal_residual);
   return site::ContributionFormed{ToHex(encoded->blob), bytes, HexOrNone(encoded->residual),
-                                  HexOrNone(encoded->sent)};
+                                  HexOrNone(encoded->sent), encoded->primal_residual};
 }
 
 InProcessSite::Came InProcessSite::Do(const site::PushContribution&) {
@@ -250,13 +251,8 @@ InProcessSite::Came InProcessSite::Do(const site::PushContribution&) {
 }
 
 InProcessSite::Came InProcessSite::Do(const site::SendReport& effect) {
-  RoundReport report;
+  RoundReport report = site::MakeReport(effect.round, effect.result);
   *report.mutable_context() = context_;
-  report.set_round(effect.round.round());
-  report.set_first_loss(effect.result.first_loss());
-  report.set_last_loss(effect.result.last_loss());
-  report.set_seconds_training(effect.result.seconds_training());
-  report.set_inner_steps_done(effect.result.inner_steps());
   const ReportReply reply = shared_.coordinator->Report(totals_.name, report);
   if (reply.has_refusal()) return site::Refused{site::Operation::kReport, reply.refusal()};
   return site::Reported{};

@@ -63,7 +63,6 @@ class InProcessSite {
   SiteVectors Vectors() const;
 
   // in_process_orders.cc: an order and its result.
-  RoundOrder OrderOf(const RoundEvent& round) const;
   void BeginOrder(const RoundEvent& round);
   absl::StatusOr<ParameterVector> ReadVector(const std::string& hex, VectorHeader expected) const;
   absl::StatusOr<Bases> ReadAll(const RoundOrder& order) const;

@@ -137,23 +137,30 @@ SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
 
 SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
   if (state_.stage() != GateState::FORMING) return {};
-  const std::string base = Hex(state_.round().base_digest());
-  const uint64_t work = WorkOf(state_.round());
-  if (state_.contribution_base() == base && state_.contribution_work() == work &&
-      state_.contribution_blob() != formed.blob_digest) {
-    return {Fail{absl::StrCat("for base ", base, " contribution ", state_.contribution_blob(),
-                              " was formed before, now it is ", formed.blob_digest,
-                              ": the site vector changed on disk; nothing more is sent")}};
+  if (IsOfTheWorkAtHand(state_)) {
+    if (state_.contribution_blob() == formed.blob_digest) {
+      state_.set_stage(GateState::PUSHING);
+      return Drive();
+    }
+    const std::string why =
+        absl::StrCat("nothing sent: of base ", state_.contribution_base(), " contribution ",
+                     state_.contribution_blob(),
+                     " was formed before and may have left; it was lost, and now it "
+                     "would be ",
+                     formed.blob_digest, "; the site goes on with the next consensus");
+    EndRound(why);
+    return {Warn{absl::StrCat("round ", state_.round().round(), ": ", why)}};
   }
   state_.set_contribution_version(state_.round().context().base_version());
   state_.set_contribution_fragment(state_.round().context().fragment());
   state_.set_contribution_vector(state_.result().vector_digest());
   state_.set_residual_next(formed.residual);
   state_.set_sent_next(formed.sent);
-  state_.set_contribution_base(base);
-  state_.set_contribution_work(work);
+  state_.set_contribution_base(Hex(state_.round().base_digest()));
+  state_.set_contribution_work(WorkOf(state_.round()));
   state_.set_contribution_blob(formed.blob_digest);
   state_.set_contribution_bytes(formed.blob_bytes);
+  state_.set_contribution_primal_residual(formed.primal_residual);
   state_.set_stage(GateState::PUSHING);
   return Drive();
 }

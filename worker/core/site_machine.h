@@ -68,6 +68,7 @@ struct ContributionFormed {
   uint64_t blob_bytes = 0;
   // What the gate's own vectors become if it is included, hex; empty: as they are.
   std::string residual, sent;
+  double primal_residual = 0;  // with a dual: ||x - z||
 };
 struct ContributionStored {
   std::string receipt_digest;  // hex
@@ -123,6 +124,9 @@ struct FormContribution {
   RoundResult result;
   // The gate's own vectors that go into it, hex; empty: zeros, or for `sent` the initial consensus.
   std::string residual, dual, sent;
+  // What was formed of this work before, hex; empty: nothing. Whole, it is signed again as it is.
+  std::string formed;
+  double formed_primal_residual = 0;
 };
 struct PushContribution {
   RoundEvent round;
@@ -172,6 +176,8 @@ inline uint64_t WorkOf(const RoundEvent& round) { return round.round() - round.r
 
 // The contribution to the present round, from what the state holds.
 FormContribution FormingOf(const GateState& state);
+// The contribution formed last is of the round's work: no other is formed of it.
+bool IsOfTheWorkAtHand(const GateState& state);
 // "contribution of round 3 counted 0.25 in round 3"; empty where nothing was decided yet.
 std::string OutcomeWords(const ContributionOutcome& outcome);
 

@@ -30,20 +30,27 @@ SiteScheme SchemeOf(const RunManifest& manifest) {
 std::string OutcomeWords(const ContributionOutcome& outcome) {
   if (outcome.digest().empty()) return "";
   const std::string which = absl::StrCat("contribution of round ", outcome.round());
-  return outcome.included()
-             ? absl::StrCat(which, " counted ", outcome.weight(), " in round ",
-                            outcome.counted_in())
-             : absl::StrCat(which, " was left out: ", outcome.reason());
+  return outcome.included() ? absl::StrCat(which, " counted ", outcome.weight(), " in round ",
+                                           outcome.counted_in())
+                            : absl::StrCat(which, " was left out: ", outcome.reason());
+}
+
+bool IsOfTheWorkAtHand(const GateState& state) {
+  return state.contribution_base() == Hex(state.round().base_digest()) &&
+         state.contribution_work() == WorkOf(state.round());
 }
 
 FormContribution FormingOf(const GateState& state) {
+  const bool before = IsOfTheWorkAtHand(state);
   const auto fragment = static_cast<int>(state.round().context().fragment());
   return {.round = state.round(),
           .result = state.result(),
           .residual = fragment < state.residual_digests_size() ? state.residual_digests(fragment)
                                                                : std::string(),
           .dual = state.dual_digest(),
-          .sent = state.sent_digest()};
+          .sent = state.sent_digest(),
+          .formed = before ? state.contribution_blob() : std::string(),
+          .formed_primal_residual = before ? state.contribution_primal_residual() : 0};
 }
 
 SiteMachine::Effects SiteMachine::TakeOutcome(const RoundEvent& now) {

@@ -154,11 +154,10 @@ bool SiteMachine::MayStillCount(const RoundEvent& now) const {
 }
 
 SiteMachine::Effects SiteMachine::Begin(const RoundEvent& now) {
-  const std::string base = Hex(now.base_digest());
-  const bool formed_before =
-      state_.contribution_base() == base && state_.contribution_work() == WorkOf(now) &&
-      state_.result().base_digest() == base && state_.result().round() == WorkOf(now);
   *state_.mutable_round() = now;
+  const std::string base = Hex(now.base_digest());
+  const bool formed_before = IsOfTheWorkAtHand(state_) && state_.result().base_digest() == base &&
+                             state_.result().round() == WorkOf(now);
   state_.clear_outcome();
   if (now.contribution_stored())
     return EndRound("nothing is wanted from this site: " + now.reason());
@@ -191,8 +190,8 @@ SiteMachine::Effects SiteMachine::Drive() {
     case GateState::FETCHING:
     case GateState::FINISHING: {
       const bool delta =
-          scheme_.fragments > 1 || (!round.delta_digest().empty() &&
-                                    Hex(round.delta_base_digest()) == state_.held_digest());
+          scheme_.fragments > 1 ||
+          (!round.delta_digest().empty() && Hex(round.delta_base_digest()) == state_.held_digest());
       return {FetchBase{round, delta}};
     }
     case GateState::FORMING:

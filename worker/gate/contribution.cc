@@ -62,8 +62,7 @@ absl::StatusOr<FormedContribution> DescribeBlob(const BlobDirectory& blobs, cons
 }
 
 Contribution Describe(const ContributionContext& context, const RoundEvent& round,
-                      const RoundResult& result, const FormedContribution& formed,
-                      double primal_residual) {
+                      const RoundResult& result, const FormedContribution& formed) {
   Contribution statement;
   *statement.mutable_context() = context.context;
   statement.mutable_context()->clear_session_id();
@@ -83,8 +82,26 @@ Contribution Describe(const ContributionContext& context, const RoundEvent& roun
     statement.set_validation_before(result.validation_before());
     statement.set_validation_after(result.validation_after());
   }
-  statement.set_primal_residual(primal_residual);
+  statement.set_primal_residual(formed.primal_residual);
   return statement;
+}
+
+// The statement of a round is signed once, and then reused.
+absl::Status SignStatement(const ContributionContext& context, const RoundEvent& round,
+                           const RoundResult& result, FormedContribution* formed) {
+  SignedStatement statement;
+  statement.payload_type = std::string(kContributionType);
+  statement.payload = Describe(context, round, result, *formed).SerializeAsString();
+  const std::string path = StatementPath(context, round.round());
+  absl::StatusOr<OwnStatement> before = ReadOwnStatement(*context.identity, path);
+  if (before.ok() && before->statement.payload == statement.payload) {
+    formed->signed_statement = std::move(before->text);
+    return absl::OkStatus();
+  }
+  absl::Status status = Sign(context.identity->key_pem, &statement);
+  if (!status.ok()) return status;
+  formed->signed_statement = PrintSignedStatement(statement);
+  return WriteFileDurably(path, formed->signed_statement);
 }
 
 }  // namespace
@@ -93,6 +110,17 @@ absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& c
                                                     const RoundEvent& round,
                                                     const RoundResult& result,
                                                     const KeptVectors& kept) {
+  if (kept.formed.has_value()) {
+    absl::StatusOr<FormedContribution> formed = DescribeBlob(*context.vectors.own, *kept.formed);
+    if (formed.ok()) {
+      formed->primal_residual = kept.formed_primal_residual;
+      if (absl::Status status = SignStatement(context, round, result, &*formed); !status.ok())
+        return status;
+      return formed;
+    }
+    LogWarning("the contribution formed before cannot be read, forming it again",
+               {{"reason", std::string(formed.status().message())}});
+  }
   absl::StatusOr<Digest> vector = DigestFromHex(result.vector_digest());
   if (!vector.ok()) return vector.status();
   absl::StatusOr<Digest> base = DigestFromBytes(round.base_digest());
@@ -118,21 +146,8 @@ absl::StatusOr<FormedContribution> FormContribution(const ContributionContext& c
   if (!formed.ok()) return formed;
   formed->residual = encoded->residual;
   formed->sent = encoded->sent;
-
-  SignedStatement statement;
-  statement.payload_type = std::string(kContributionType);
-  statement.payload =
-      Describe(context, round, result, *formed, encoded->primal_residual).SerializeAsString();
-  const std::string path = StatementPath(context, round.round());
-  absl::StatusOr<OwnStatement> before = ReadOwnStatement(*context.identity, path);
-  if (before.ok() && before->statement.payload == statement.payload) {
-    formed->signed_statement = std::move(before->text);
-    return formed;
-  }
-  if (absl::Status status = Sign(context.identity->key_pem, &statement); !status.ok())
-    return status;
-  formed->signed_statement = PrintSignedStatement(statement);
-  if (absl::Status status = WriteFileDurably(path, formed->signed_statement); !status.ok())
+  formed->primal_residual = encoded->primal_residual;
+  if (absl::Status status = SignStatement(context, round, result, &*formed); !status.ok())
     return status;
   return formed;
 }

@@ -30,6 +30,7 @@ struct FormedContribution {
   std::string chunk_sha256s;     // 32 bytes a chunk, in order
   // What the site holds next if it is included; only where it was formed now.
   std::optional<Digest> residual, sent;
+  double primal_residual = 0;  // with_dual: ||x - z||; only where it was formed now
 };
 
 struct ContributionContext {
@@ -49,6 +50,10 @@ struct ContributionContext {
 struct KeptVectors {
   std::optional<Digest> residual, dual;
   Digest sent{};
+  // The blob that was formed of this work before. Where it is whole, only the statement is made
+  // anew: what went into it may be lost since.
+  std::optional<Digest> formed;
+  double formed_primal_residual = 0;
 };
 
 // DataLoss, NotFound or InvalidArgument where the worker's vector or the base cannot be used.

@@ -8,6 +8,7 @@
 #include "proto/crash_point.h"
 #include "proto/round_schedule.h"
 #include "proto/text_file.h"
+#include "worker/core/site_messages.h"
 
 namespace weft {
 namespace {
@@ -178,13 +179,8 @@ void SiteDriver::StartWorkerIfNeeded(const RoundEvent& round) {
 }
 
 SiteDriver::Came SiteDriver::Do(const site::SendReport& effect) {
-  RoundReport report;
-  report.set_round(effect.round.round());
-  report.set_first_loss(effect.result.first_loss());
-  report.set_last_loss(effect.result.last_loss());
-  report.set_seconds_training(effect.result.seconds_training());
-  report.set_inner_steps_done(effect.result.inner_steps());
-  absl::StatusOr<ReportReply> reply = parts_.client->Report(std::move(report));
+  absl::StatusOr<ReportReply> reply =
+      parts_.client->Report(site::MakeReport(effect.round, effect.result));
   if (!reply.ok()) return site::OperationFailed{site::Operation::kReport, Words(reply.status())};
   if (reply->refusal().code() != Refusal::NONE)
     return site::Refused{site::Operation::kReport, reply->refusal()};

@@ -5,8 +5,8 @@
 #include "model/parameters/fragments.h"
 #include "ops/log.h"
 #include "proto/check.h"
-#include "proto/round_schedule.h"
 #include "proto/text_file.h"
+#include "worker/core/site_messages.h"
 #include "worker/gate/site_driver.h"
 
 namespace weft {
@@ -126,33 +126,7 @@ SiteDriver::Came SiteDriver::Do(const site::PrepareDual& effect) {
 }
 
 RoundOrder SiteDriver::OrderOf(const RoundEvent& round) const {
-  const RunManifest& manifest = parts_.accepted->manifest;
-  RoundOrder order;
-  order.set_protocol_version(manifest.protocol_version());
-  order.set_run_id(manifest.run_id());
-  order.set_coordinator_epoch(round.context().coordinator_epoch());
-  order.set_round(site::WorkOf(round));
-  order.set_base_version(round.context().base_version());
-  order.set_fragment(round.context().fragment());
-  order.set_base_digest(absl::BytesToHexString(round.base_digest()));
-  order.set_inner_steps(round.inner_steps());
-  order.set_first_step(round.first_step());
-  // With a barrier every site is at the run's step. Without one each has its own place in its data.
-  order.set_first_sample_step(IsAsynchronous(manifest.consensus())
-                                  ? machine_.state().work_count() * round.inner_steps()
-                                  : round.first_step());
-  order.set_seed(manifest.seed());
-  order.set_site(parts_.identity->name);
-  *order.mutable_model() = manifest.model();
-  *order.mutable_training() = manifest.training();
-  *order.mutable_consensus() = manifest.consensus();
-  order.set_tokenizer_sha256(manifest.tokenizer_sha256());
-  order.set_total_steps(TotalSteps(manifest));
-  order.set_anchor_digest(machine_.state().anchor_digest());
-  order.set_rho(round.rho());
-  for (const FragmentVersion& part : round.fragments())
-    order.add_fragment_digests(absl::BytesToHexString(part.digest()));
-  return order;
+  return site::MakeOrder(parts_.accepted->manifest, parts_.identity->name, machine_.state(), round);
 }
 
 SiteDriver::Came SiteDriver::Do(const site::WriteOrder& effect) {
@@ -168,8 +142,7 @@ SiteDriver::Came SiteDriver::Do(const site::WriteOrder& effect) {
 
 ContributionContext SiteDriver::Contributing() const {
   const Encodings& encodings = parts_.accepted->manifest.encodings();
-  const absl::StatusOr<VectorFormat> up =
-      FormatFromName(encodings.up(), encodings.topk_density());
+  const absl::StatusOr<VectorFormat> up = FormatFromName(encodings.up(), encodings.topk_density());
   WEFT_CHECK(up.ok());  // The manifest was checked when it was loaded.
   const ConsensusScheme& scheme = parts_.accepted->manifest.consensus();
   return {.identity = parts_.identity,
@@ -197,7 +170,10 @@ SiteDriver::Came SiteDriver::Do(const site::CutOrder& effect) {
 }
 
 KeptVectors SiteDriver::Kept(const site::FormContribution& effect) const {
-  KeptVectors kept{.residual = DigestOrNone(effect.residual), .dual = DigestOrNone(effect.dual)};
+  KeptVectors kept{.residual = DigestOrNone(effect.residual),
+                   .dual = DigestOrNone(effect.dual),
+                   .formed = DigestOrNone(effect.formed),
+                   .formed_primal_residual = effect.formed_primal_residual};
   if (const auto sent = DigestOrNone(SentOrInitial())) kept.sent = *sent;
   return kept;
 }
@@ -207,7 +183,8 @@ SiteDriver::Came SiteDriver::Do(const site::FormContribution& effect) {
       FormContribution(Contributing(), effect.round, effect.result, Kept(effect));
   if (!formed.ok()) return site::ResultUnusable{Words(formed.status())};
   return site::ContributionFormed{ToHex(formed->blob), formed->blob_bytes,
-                                  HexOrNone(formed->residual), HexOrNone(formed->sent)};
+                                  HexOrNone(formed->residual), HexOrNone(formed->sent),
+                                  formed->primal_residual};
 }
 
 SiteDriver::Came SiteDriver::Do(const site::PushContribution& effect) {

@@ -22,6 +22,11 @@ double TokensPerSecond(const RoundStats& stats) {
              : 0;
 }
 
+double ShareNotComputing(const RoundStats& stats) {
+  const double seconds = stats.seconds_waiting + stats.seconds_training;
+  return seconds > 0 ? stats.seconds_waiting / seconds : 0;
+}
+
 absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const RoundOrder& order,
                                                      const WorkerOptions& options) {
   if (absl::Status status = CheckOrder(order); !status.ok()) return status;

@@ -87,6 +87,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> MakeTrainer(const RoundOrder& order,
                                                      const WorkerOptions& options);
 
 double TokensPerSecond(const RoundStats& stats);
+// Of the time from the end of the round before: what went by with no order to work on.
+double ShareNotComputing(const RoundStats& stats);
 
 }  // namespace weft
 

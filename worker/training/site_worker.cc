@@ -241,6 +241,7 @@ absl::Status SiteWorker::Finish(const RoundOrder& order) {
                   {"last_loss", absl::StrFormat("%.4f", stats.last_loss)},
                   {"tokens", absl::StrCat(stats.token_count)},
                   {"tokens_per_second", absl::StrFormat("%.0f", TokensPerSecond(stats))},
+                  {"not_computing", absl::StrFormat("%.1f %%", 100 * ShareNotComputing(stats))},
                   {"vector", result.vector_digest()}});
   return ShowProgress("done", stats.last_loss, true);
 }

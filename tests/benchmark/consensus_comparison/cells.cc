@@ -52,9 +52,17 @@ constexpr CellEntry kCells[] = {
     {"admm-h50", "presets", kFed, "admm", 50},
     {"proximal-h10", "presets", kFed, "proximal", 10},
     {"proximal-h50", "presets", kFed, "proximal", 50},
-    {"proximal-h10-pull0.2", "pulls", kFed, "proximal", 10, "consensus { pull: 0.2 }"},
+    // fedavg is the pull 0, fedprox 0.2, proximal 0.5.
     {"proximal-h10-pull0.7", "pulls", kFed, "proximal", 10, "consensus { pull: 0.7 }"},
     {"proximal-h10-pull0.9", "pulls", kFed, "proximal", 10, "consensus { pull: 0.9 }"},
+    {"proximal-h50-pull0.9", "pulls", kFed, "proximal", 50, "consensus { pull: 0.9 }"},
+    {"fedprox-h10-coupled", "pulls", kFed, "fedprox", 10, "consensus { pull_form: 'gradient' }"},
+    {"proximal-h10-alpha0.5", "pulls", kFed, "proximal", 10, "consensus { alpha: 0.5 }"},
+    {"fedavg-h1", "exchanges", kFed, "fedavg", 1},
+    {"fedavg-h2", "exchanges", kFed, "fedavg", 2},
+    // Seven contributions, each six versions late, then move the consensus as far as their mean.
+    {"delayed-h10-outer0.38", "asynchrony", kFed, "delayed", 10,
+     "consensus { outer { learning_rate: 0.38 } }"},
     // 20 rounds each: the same bytes in three orders.
     {"proximal-h15", "schedules", kFed, "proximal", 15},
     {"proximal-h5-then-30", "schedules", kFed, "proximal", 30, "", 5, 20},

@@ -15,7 +15,7 @@ struct Setting {
   std::string data;       // a folder with a subfolder of text for each language
   std::string data_flag;  // " --data ..." where it was given, for the command of a record
   uint64_t seed = 1;
-  uint32_t steps = 300;  // inner steps of each site
+  uint32_t steps = 600;  // inner steps of each site
   uint32_t batch = 8;    // samples of a step
   int threads = 2;
   uint64_t held_out_bytes = 40'000;  // scored of each site

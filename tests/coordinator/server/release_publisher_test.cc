@@ -70,6 +70,7 @@ class ReleasePublisherTest : public ::testing::Test {
     report.set_site("a");
     report.mutable_report()->set_round(7);
     report.mutable_report()->set_last_loss(2.5);
+    report.mutable_report()->set_seconds_waiting(0.5);
     release_.reports.push_back(report);
   }
   absl::Status Write() {
@@ -115,6 +116,7 @@ TEST_F(ReleasePublisherTest, TheLogsSayWhatHappened) {
   EXPECT_EQ(round["refusals"][0]["code"], "NORM_TOO_LARGE");
   const auto training = nlohmann::json::parse(Content("training_log.jsonl"));
   EXPECT_EQ(training["sites"]["a"]["last_loss"], 2.5);
+  EXPECT_EQ(training["sites"]["a"]["seconds_waiting"], 0.5);
   EXPECT_THAT(Content("README.md"), HasSubstr("license: apache-2.0"));
   EXPECT_THAT(Content("README.md"), HasSubstr("| tokens trained on | 1234 |"));
   EXPECT_THAT(Content("LICENSE"), HasSubstr("SPDX-License-Identifier: Apache-2.0"));

@@ -62,14 +62,19 @@ TEST_F(SiteMachineTest, ReopenedRoundOfTheSameBaseGetsTheSameContribution) {
   ASSERT_TRUE(Only<FormContribution>(again));
   EXPECT_EQ(Only<FormContribution>(again)->round.round(), 1u);
   EXPECT_EQ(Only<FormContribution>(again)->result.vector_digest(), Hex('v'));
+  EXPECT_EQ(Only<FormContribution>(again)->formed, Hex('c'));
   EXPECT_TRUE(Only<PushContribution>(machine_.Step(ContributionFormed{Hex('c'), 10})));
 }
 
 TEST_F(SiteMachineTest, NeverSendsAnotherContributionForTheSameBase) {
   Reach(GateState::DONE);
   machine_.Step(RoundChanged{Reopened(1, 'a')});
-  EXPECT_THAT(FailReason(machine_.Step(ContributionFormed{Hex('x'), 10})),
-              HasSubstr("was formed before"));
+  const Effects effects = machine_.Step(ContributionFormed{Hex('x'), 10});
+  ASSERT_TRUE(Only<Warn>(effects));
+  EXPECT_THAT(Only<Warn>(effects)->words, HasSubstr("was formed before"));
+  EXPECT_EQ(machine_.state().stage(), GateState::DONE);
+  EXPECT_EQ(machine_.state().contribution_blob(), Hex('c'));
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(2, 'b')}))) << "the next consensus";
 }
 
 TEST_F(SiteMachineTest, NewWorkFromTheSameBaseIsTrainedAnew) {

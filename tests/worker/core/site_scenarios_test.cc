@@ -281,6 +281,8 @@ class SitePlayer : public weft::testing::Player {
           std::pair{", since sent ", e.sent}}) {
       if (!digest.empty()) absl::StrAppend(&words, what, Name(digest));
     }
+    if (!e.formed.empty())
+      absl::StrAppend(&words, ", or signs ", Name(e.formed), " if it is whole");
     return words;
   }
   static std::string Words(const PushContribution& e) {

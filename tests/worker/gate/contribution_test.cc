@@ -247,6 +247,30 @@ TEST_F(ContributionTest, ADamagedResidualIsLeftOutWithAWarning) {
   EXPECT_EQ(formed->blob, without->blob);
 }
 
+TEST_F(ContributionTest, WhatWasFormedBeforeIsSignedAsItIsAlthoughWhatWentIntoItIsLost) {
+  ContributionContext context = Context(Encoding::kDeltaBf16);
+  context.residual_kept = 1;
+  auto first = FormContribution(context, round_, result_);
+  const KeptVectors kept{.residual = first->residual, .formed_primal_residual = 0};
+  auto before = FormContribution(context, round_, result_, kept);
+  ASSERT_TRUE(before.ok()) << before.status();
+  ASSERT_TRUE(own_blobs_->Remove(*first->residual).ok());
+  ASSERT_TRUE(site_blobs_->Remove(*DigestFromHex(result_.vector_digest())).ok());
+  round_.set_round(6);
+  auto again = FormContribution(context, round_, result_,
+                                {.formed = before->blob, .formed_primal_residual = 0.5});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->blob, before->blob);
+  EXPECT_EQ(again->chunk_sha256s, before->chunk_sha256s);
+  Contribution contribution;
+  ASSERT_TRUE(
+      contribution.ParseFromString(ParseSignedStatement(again->signed_statement, "test")->payload));
+  EXPECT_EQ(contribution.round(), 6u);
+  EXPECT_EQ(contribution.primal_residual(), 0.5);
+  ASSERT_TRUE(own_blobs_->Remove(before->blob).ok());
+  EXPECT_FALSE(FormContribution(context, round_, result_, {.formed = before->blob}).ok());
+}
+
 TEST_F(ContributionTest, WithADualItSaysHowFarTheVectorIsFromTheConsensus) {
   ContributionContext context = Context(Encoding::kDeltaBf16);
   context.with_dual = true;

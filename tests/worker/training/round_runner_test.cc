@@ -32,5 +32,14 @@ TEST(CheckpointCadenceTest, ZeroTurnsEachOff) {
   EXPECT_TRUE(CheckpointCadence(7, 0, start).Due(14, start));
 }
 
+TEST(ShareNotComputingTest, IsOfTheTimeBetweenTwoRoundsEnds) {
+  RoundStats stats;
+  EXPECT_EQ(ShareNotComputing(stats), 0);
+  stats.seconds_training = 9;
+  EXPECT_EQ(ShareNotComputing(stats), 0);
+  stats.seconds_waiting = 1;
+  EXPECT_DOUBLE_EQ(ShareNotComputing(stats), 0.1);
+}
+
 }  // namespace
 }  // namespace weft
