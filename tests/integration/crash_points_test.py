@@ -4,6 +4,7 @@ consensus and everything else on disk must be as if nothing had happened. Enumer
 
     tests/integration/crash_points_test.py                              # the coordinator, one round: as ops/test runs it
     tests/integration/crash_points_test.py --program gate --rounds 2    # or worker
+    tests/integration/crash_points_test.py --rounds 2 --scheme duals    # or feedback, fragments
 
 The other programs run undisturbed. Except for a worker's own turn, the site vectors are those of the undisturbed run,
 put where the worker would write them: training again would only cost time. proto/crash_point.h is the hook.
@@ -31,6 +32,13 @@ from run_checks import Reference, check_run  # noqa: E402
 SITES = ["alba", "brena"]
 CRASHED = 137
 BOUND_SECONDS = 120
+# What sites and coordinator keep between rounds. Without a barrier rounds come in another order each time.
+SCHEMES = {
+    "plain": [],
+    "feedback": ["--preset", "proximal", "--up", "delta_int4", "--down", "delta_int4"],
+    "duals": ["--preset", "admm"],
+    "fragments": ["--preset", "proximal", "--set", "consensus.fragments=2", "--set", "consensus.fragment_delay_steps=1"],
+}
 # What the coordinator says when it comes back; every kind of moment must have been hit.
 MOMENTS = ["waits for 2 sites", "is open for", "is closed", "all rounds are done;", "all rounds are done and published"]
 
@@ -89,10 +97,10 @@ class CrashingRun(Federation):
         self.revive(running[0])
 
 
-def prepare(folder, rounds):
+def prepare(folder, rounds, scheme):
     """prepared/: a run about to begin, with the undisturbed run's site vectors in place. Returns its Reference."""
     with Federation(folder / "prepared", SITES) as run:
-        run.set_up(["--rounds", str(rounds), "--inner-steps", "4", "--quorum", "2"], model=MODEL)
+        run.set_up(["--rounds", str(rounds), "--inner-steps", "4", "--quorum", "2", *SCHEMES[scheme]], model=MODEL)
     shutil.copytree(folder / "prepared", folder / "calm", symlinks=True)
     results = folder / "results"
     with Federation(folder / "calm", SITES) as run:
@@ -161,11 +169,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", choices=["coordinator", "gate", "worker"], default="coordinator")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--scheme", choices=SCHEMES, default="plain")
     parser.add_argument("--jobs", type=int, default=4, help="federations side by side")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="weft-crash-"))
     began = time.monotonic()
-    reference = prepare(folder, arguments.rounds)
+    reference = prepare(folder, arguments.rounds, arguments.scheme)
     places, said = enumerate_points(folder, arguments.program, reference, arguments.jobs)
     if arguments.program == "coordinator":
         missed = [moment for moment in MOMENTS if not re.search(f"goes on at: .*{moment}", said)]
@@ -173,7 +182,7 @@ def main():
             raise ProgramFailed(f"no crash came when the coordinator's state was: {missed}")
     shutil.rmtree(folder)
     print(", ".join(f"{place}: {count}" for place, count in sorted(places.items())))
-    print(f"{sum(places.values())} crash points of the {arguments.program} in {arguments.rounds} round(s), "
+    print(f"{sum(places.values())} crash points of the {arguments.program} in {arguments.rounds} round(s), {arguments.scheme}, "
           f"{time.monotonic() - began:.0f} s")
 
 
