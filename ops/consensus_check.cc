@@ -17,9 +17,10 @@ constexpr uint32_t kValidationSamplesMax = 100'000;
 
 bool Pulls(const ConsensusScheme& scheme) { return scheme.rho() > 0 || scheme.pull() > 0; }
 bool HasOuterSgd(const ConsensusScheme& scheme) { return scheme.outer().name() == "sgd"; }
+bool HasBarrier(const ConsensusScheme& scheme) { return !IsAsynchronous(scheme) && !scheme.dual(); }
 // The consensus becomes the combination, and a site takes it whole.
 bool IsPlain(const ConsensusScheme& scheme) {
-  return HasOuterSgd(scheme) && scheme.outer().learning_rate() == 1.0 &&
+  return HasBarrier(scheme) && HasOuterSgd(scheme) && scheme.outer().learning_rate() == 1.0 &&
          scheme.outer().momentum() == 0 && scheme.alpha() == 1;
 }
 
@@ -32,26 +33,30 @@ struct PresetRule {
 };
 constexpr PresetRule kPresetRules[] = {
     {"fedavg", [](const ConsensusScheme& s) { return IsPlain(s) && !Pulls(s); },
-     "outer sgd 1.0 without momentum, alpha 1 and no pull (with one, it is fedprox)"},
+     "a barrier, outer sgd 1.0 without momentum, alpha 1 and no pull (with one, it is fedprox)"},
     {"fedprox", [](const ConsensusScheme& s) { return IsPlain(s) && Pulls(s); },
-     "rho or pull (without it, it is fedavg), outer sgd 1.0 without momentum and alpha 1"},
+     "a barrier, rho or pull (without it, it is fedavg), outer sgd 1.0 without momentum and alpha "
+     "1"},
     {"elastic",
      [](const ConsensusScheme& s) {
-       return s.mix_with() == "previous" && HasOuterSgd(s) && s.outer().momentum() == 0;
+       return HasBarrier(s) && s.mix_with() == "previous" && HasOuterSgd(s) &&
+              s.outer().momentum() == 0;
      },
-     "mix_with previous and outer sgd without momentum"},
+     "a barrier, mix_with previous and outer sgd without momentum"},
     {"elastic_async", [](const ConsensusScheme& s) { return s.asynchrony() == "elastic"; },
      "asynchrony elastic"},
     {"delayed", [](const ConsensusScheme& s) { return s.asynchrony() == "delayed"; },
      "asynchrony delayed"},
     {"diloco",
      [](const ConsensusScheme& s) {
-       return !Pulls(s) && HasOuterSgd(s) && s.outer().momentum() > 0 && s.outer().nesterov();
+       return HasBarrier(s) && !Pulls(s) && HasOuterSgd(s) && s.outer().momentum() > 0 &&
+              s.outer().nesterov();
      },
-     "outer sgd with Nesterov momentum and no pull (with one, name it proximal)"},
+     "a barrier, outer sgd with Nesterov momentum and no pull (with one, name it proximal)"},
     {"fedadam", [](const ConsensusScheme& s) { return s.outer().name() == "adam"; }, "outer adam"},
     {"admm", [](const ConsensusScheme& s) { return s.dual(); }, "dual"},
-    {"proximal", [](const ConsensusScheme& s) { return Pulls(s); }, "rho or pull"},
+    {"proximal", [](const ConsensusScheme& s) { return Pulls(s) && !s.dual(); },
+     "rho or pull, and no dual (with one, it is admm)"},
 };
 
 void CheckPreset(const ConsensusScheme& scheme, Problems* problems) {
@@ -107,8 +112,7 @@ void CheckOuter(const OuterOptimizer& outer, Problems* problems) {
   if (adam) {
     problems->Unless(Within(outer.beta2(), 0, 0.99999), "consensus.outer.beta2", outer.beta2(),
                      "0 to 0.99999");
-    problems->Unless(Within(outer.tau(), 1e-9, 1), "consensus.outer.tau", outer.tau(),
-                     "1e-9 to 1");
+    problems->Unless(Within(outer.tau(), 1e-9, 1), "consensus.outer.tau", outer.tau(), "1e-9 to 1");
   } else if (outer.beta2() != 0 || outer.tau() != 0) {
     problems->Add("consensus.outer.beta2 and tau belong to adam");
   }
@@ -198,6 +202,12 @@ void CheckWithoutBarrier(const RunManifest& run, Problems* problems) {
         "consensus.asynchrony needs rounds.late carry: late_staleness_max bounds how old a base "
         "may be");
   }
+  if (std::max(rounds.late_staleness_max(), 1u) + 1 < rounds.sites_to_start()) {
+    problems->Add(absl::StrCat(
+        "rounds.late_staleness_max ", rounds.late_staleness_max(), ": while a site trains, ",
+        rounds.sites_to_start(), " sites that are as fast make ", rounds.sites_to_start() - 1,
+        " versions, and its work would be refused; give twice as much, for slower ones"));
+  }
   Exclude("consensus.asynchrony", "a round is of one contribution",
           {{"consensus.combine other than mean", scheme.combine() != "mean"},
            {"consensus.influence.weights tokens", scheme.influence().weights() == "tokens"},
@@ -214,6 +224,11 @@ void CheckWithoutBarrier(const RunManifest& run, Problems* problems) {
            {"rounds.inner_steps_min", rounds.inner_steps_min() > 0}},
           problems);
   if (scheme.asynchrony() != "elastic") return;
+  if (scheme.alpha() == 1) {
+    problems->Add(
+        "consensus.alpha 1 with asynchrony elastic would only change site and consensus over: give "
+        "less than 1");
+  }
   const bool same = HasOuterSgd(scheme) && scheme.outer().momentum() == 0 &&
                     scheme.outer().learning_rate() == scheme.alpha();
   if (!same) {
@@ -252,6 +267,8 @@ void CheckDual(const RunManifest& run, Problems* problems) {
            {"rounds.evaluation_seconds_max", run.rounds().evaluation_seconds_max() > 0},
            {"consensus.mix_with previous", scheme.mix_with() == "previous"},
            {"consensus.pull_form gradient", scheme.pull_form() == "gradient"},
+           {"rounds.inner_steps_schedule with pull (give rho)",
+            scheme.pull() > 0 && run.rounds().inner_steps_schedule_size() > 0},
            {"consensus.fragments", FragmentCount(scheme) > 1}},
           problems);
 }

@@ -143,8 +143,8 @@ std::string LeavingWords(const RunManifest& run, uint64_t parameter_count) {
   const uint64_t elements = RangeOfFragment(parameter_count, FragmentCount(scheme), 0).size;
   const uint64_t bytes = up.ok() ? EncodedBytes(*up, elements) : 0;
   return absl::StrFormat(
-      "each round %s (%s, %s bytes), its step and token counts, and five numbers "
-      "(losses, time)%s%s; never text",
+      "each round %s (%s, %s bytes), its step and token counts, two losses "
+      "and two times%s%s; never text",
       FragmentCount(scheme) > 1 ? "a part of a parameter vector" : "one parameter vector",
       up.ok() ? FormatWords(*up) : run.encodings().up(), Grouped(bytes),
       scheme.influence().validation_samples() > 0 ? ", your held-out loss before and after" : "",

@@ -24,7 +24,7 @@ constexpr uint32_t kStepsMax = 100'000'000;
 constexpr uint32_t kSitesMax = 1000;
 constexpr uint32_t kRoundSecondsMax = 30 * 24 * 3600;
 constexpr uint32_t kExtensionsMax = 1000;
-constexpr uint32_t kStalenessMax = 16;  // each keeps a consensus on the coordinator's disk
+constexpr uint32_t kStalenessMax = 64;  // each keeps a consensus on the coordinator's disk
 constexpr size_t kDescriptionMax = 500;
 
 void CheckHead(const RunManifest& run, Problems* problems) {

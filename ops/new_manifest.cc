@@ -14,6 +14,7 @@
 #include "ops/manifest.h"
 #include "proto/blob_digest.h"
 #include "proto/digest.h"
+#include "proto/round_schedule.h"
 
 namespace weft {
 namespace {
@@ -83,9 +84,8 @@ void FillRounds(const NewManifestOptions& options, RoundRules* rules) {
   rules->set_evaluation_missing(options.evaluation_missing);
 }
 
-void FillTraining(const NewManifestOptions& options, uint32_t context_length,
+void FillTraining(const NewManifestOptions& options, uint32_t context_length, uint64_t steps,
                   InnerTraining* training) {
-  const uint64_t steps = uint64_t{options.rounds} * options.inner_steps;
   training->set_batch_size(options.batch);
   training->set_sequence_length(options.sequence.value_or(context_length));
   training->set_learning_rate(options.learning_rate);
@@ -189,7 +189,7 @@ absl::StatusOr<RunManifest> NewManifest(const NewManifestOptions& options) {
   FillRounds(options, run.mutable_rounds());
   absl::Status filled = FillConsensus(options, &run);
   if (!filled.ok()) return filled;
-  FillTraining(options, model->config.context_length(), run.mutable_training());
+  FillTraining(options, model->config.context_length(), TotalSteps(run), run.mutable_training());
   run.mutable_encodings()->set_up(options.up);
   run.mutable_encodings()->set_down(options.down);
   run.set_license(options.license);

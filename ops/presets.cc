@@ -24,7 +24,7 @@ double SiteCount(const RunManifest& run) { return std::max(run.rounds().sites_to
 
 // Without a barrier sites are as many versions behind as others have been faster.
 void TakeLate(RunManifest* run, double discount) {
-  constexpr uint32_t kStalenessMax = 16;
+  constexpr uint32_t kStalenessMax = 64;
   RoundRules* rounds = run->mutable_rounds();
   rounds->set_late("carry");
   if (rounds->late_staleness_max() == 0) {

@@ -1,6 +1,7 @@
 #include "coordinator/core/admission.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/inclusion.h"
@@ -223,6 +224,49 @@ uint32_t FewestSteps(const RunManifest& manifest, const RoundState& state, uint6
   return fewest;
 }
 
+uint32_t MostSteps(const RunManifest& manifest, const RoundState& state, uint64_t round) {
+  const RoundRules& rules = manifest.rounds();
+  if (TakesWorkOf(state, round)) return InnerStepsOf(rules, state.rounds_done());
+  uint32_t most = rules.inner_steps();
+  for (const InnerStepsPhase& phase : rules.inner_steps_schedule()) {
+    most = std::max(most, phase.inner_steps());
+  }
+  return most;
+}
+
+// What a site says of its own work scales and weighs what all have sent, so none of it may be more
+// than the work can be.
+Refusal CheckCounts(const RunManifest& manifest, const RoundState& state,
+                    const Contribution& contribution) {
+  const uint32_t steps = contribution.inner_steps();
+  const uint32_t fewest = FewestSteps(manifest, state, contribution.round());
+  if (steps < fewest) {
+    return MakeRefusal(Refusal::TOO_FEW_STEPS,
+                       absl::StrCat(steps, " inner steps: the round asks for ", fewest));
+  }
+  const uint32_t most = MostSteps(manifest, state, contribution.round());
+  if (steps > most) {
+    return MakeRefusal(Refusal::MALFORMED,
+                       absl::StrCat(steps, " inner steps: the round asks for ", most));
+  }
+  const InnerTraining& training = manifest.training();
+  const uint64_t tokens = uint64_t{steps} * training.batch_size() * training.sequence_length();
+  if (contribution.token_count() > tokens) {
+    return MakeRefusal(
+        Refusal::MALFORMED,
+        absl::StrCat(contribution.token_count(), " tokens: ", steps, " steps read ", tokens));
+  }
+  const double residual = contribution.primal_residual();
+  const bool finite = std::isfinite(residual) && residual >= 0 &&
+                      std::isfinite(contribution.validation_before()) &&
+                      std::isfinite(contribution.validation_after());
+  if (!finite) {
+    return MakeRefusal(Refusal::NOT_FINITE,
+                       "a loss or residual that it declares is not finite, or is negative");
+  }
+  return {};
+}
+
 }  // namespace
 
 Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
@@ -255,13 +299,7 @@ Refusal CheckContribution(const RunManifest& manifest, const RoundState& state,
   if (contribution.blob_digest().size() != sizeof(Digest)) {
     return MakeRefusal(Refusal::MALFORMED, "blob_digest is not 32 bytes");
   }
-  if (const uint32_t fewest = FewestSteps(manifest, state, contribution.round());
-      contribution.inner_steps() < fewest) {
-    return MakeRefusal(
-        Refusal::TOO_FEW_STEPS,
-        absl::StrCat(contribution.inner_steps(), " inner steps: the round asks for ", fewest));
-  }
-  return {};
+  return CheckCounts(manifest, state, contribution);
 }
 
 }  // namespace weft

@@ -95,12 +95,11 @@ std::vector<double> RelativeWeights(const RunManifest& manifest, const RoundStat
   return weights;
 }
 
-// Of the whole membership: a site that is absent keeps its part.
+// Of the whole membership: a site that is absent keeps its part, and so does one that was revoked,
+// because what it sent stays in the consensus.
 double FixedWeight(const RoundState& state, const StoredContribution& c) {
   double sum = 0;
-  for (const MemberSite& member : state.membership().sites()) {
-    if (!member.revoked()) sum += MemberWeight(member);
-  }
+  for (const MemberSite& member : state.membership().sites()) sum += MemberWeight(member);
   const MemberSite* member = FindMember(state, c.site());
   WEFT_CHECK(member != nullptr && !member->revoked());
   return MemberWeight(*member) / sum;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 
@@ -56,6 +58,15 @@ absl::Status CheckMemberWeights(const Membership& membership) {
   std::vector<double> weights;
   for (const MemberSite& site : membership.sites()) weights.push_back(site.weight());
   return NormalizedWeights(weights).status();
+}
+
+bool HasSameParts(const Membership& before, const Membership& after) {
+  const auto weights = [](const Membership& membership) {
+    std::map<std::string, double> of_site;
+    for (const MemberSite& site : membership.sites()) of_site[site.name()] = site.weight();
+    return of_site;
+  };
+  return weights(before) == weights(after);
 }
 
 }  // namespace weft

@@ -30,6 +30,9 @@ std::vector<double> CapWeights(std::vector<double> weights, double influence_max
 // That every subset of the membership that may form a round can be weighted.
 absl::Status CheckMemberWeights(const Membership& membership);
 
+// That both name the same sites with the same weights; revoked ones count among them.
+bool HasSameParts(const Membership& before, const Membership& after);
+
 }  // namespace weft
 
 #endif  // WEFT_COORDINATOR_CORE_INFLUENCE_H_

@@ -131,6 +131,10 @@ void RoundMachine::On(const MembershipChanged& event) {
                            state_.membership().version(), ", which is in force");
   } else if (absl::Status status = CheckMemberWeights(event.membership); !status.ok()) {
     problem = std::string(status.message());
+  } else if (manifest_.consensus().dual() && !HasSameParts(state_.membership(), event.membership)) {
+    problem =
+        "with duals every site's part in the consensus is fixed: a site may be revoked, but none "
+        "added, removed or weighed otherwise";
   }
   if (!problem.empty()) {
     return Decide(Decision::MEMBERSHIP_REFUSED,
@@ -138,7 +142,10 @@ void RoundMachine::On(const MembershipChanged& event) {
   }
   *state_.mutable_membership() = event.membership;
   Decide(Decision::MEMBERSHIP_CHANGED,
-         absl::StrCat("version ", event.membership.version(), " is in force"));
+         absl::StrCat("version ", event.membership.version(), " is in force",
+                      manifest_.consensus().dual()
+                          ? "; what a revoked site has sent stays its part of the consensus"
+                          : ""));
   DropRevoked();
   effects_.push_back(Announce{});
   CloseIfComplete();

@@ -14,6 +14,9 @@ namespace {
 // Boyd et al. 2011, section 3.4.1: mu = 10, tau = 2.
 constexpr double kResidualsApart = 10;
 constexpr double kRhoFactor = 2;
+// A site may declare any residual: by it rho goes no further than a manifest could put it.
+constexpr double kRhoMin = 1e-6;
+constexpr double kRhoMax = 1e6;
 
 }  // namespace
 
@@ -67,8 +70,8 @@ void RoundMachine::NoteResiduals(const OuterStepDone& event) {
   round->set_dual_residual(dual);
   round->set_rho(rho);
   if (!manifest_.consensus().adapt_rho()) return;
-  if (primal > kResidualsApart * dual) state_.set_rho(rho * kRhoFactor);
-  if (dual > kResidualsApart * primal) state_.set_rho(rho / kRhoFactor);
+  if (primal > kResidualsApart * dual) state_.set_rho(std::min(rho * kRhoFactor, kRhoMax));
+  if (dual > kResidualsApart * primal) state_.set_rho(std::max(rho / kRhoFactor, kRhoMin));
 }
 
 }  // namespace weft

@@ -57,6 +57,8 @@ TEST(ConsensusCheck, KnobsAreFreeToCombineWhereThatMakesSense) {
        "validation_rise_max: 0.1 } }"},
       {"fedavg", "rounds { inner_steps_schedule { rounds: 3 inner_steps: 5 } }"},
       {"admm", "consensus { pull: 0 rho: 3 adapt_rho: true }"},
+      {"proximal",
+       "consensus { asynchrony: 'delayed' } rounds { late: 'carry' late_staleness_max: 9 }"},
   };
   for (const auto& [preset, fields] : allowed) {
     EXPECT_EQ(ProblemsOf(RunOf(preset, fields)), "") << preset << " with " << fields;
@@ -94,6 +96,11 @@ TEST(ConsensusCheck, WhatDoesNotGoTogetherIsRefusedWithTheReason) {
       {"admm", "consensus { adapt_rho: true }", "and rho (not pull)"},
       {"admm", "consensus { influence { weights: 'tokens' } }", "stays while it is away"},
       {"admm", "rounds { evaluation_seconds_max: 60 }", "stays while it is away"},
+      {"admm", "rounds { inner_steps_schedule { rounds: 3 inner_steps: 5 } }", "(give rho)"},
+      {"proximal", "consensus { dual: true alpha: 0 }", "it is admm"},
+      {"fedavg", "consensus { asynchrony: 'delayed' } rounds { late: 'carry' }", "a barrier"},
+      {"elastic_async", "consensus { alpha: 1 outer { learning_rate: 1 } }", "change site and"},
+      {"delayed", "rounds { late_staleness_max: 3 }", "7 sites that are as fast make 6 versions"},
       {"fedavg", "consensus { alpha: 0 }", "0 with dual"},
       {"fedavg", "consensus { fragment_delay_steps: 3 }", "0 where the vector travels whole"},
       {"fedavg", "consensus { fragments: 2 fragment_delay_steps: 20 }",

@@ -168,7 +168,7 @@ TEST_F(ManifestTest, EveryPolicyThatIsNotAllowedIsNamed) {
       {[](RunManifest* m) { m->mutable_rounds()->set_late("ignore"); },
        "rounds.late is 'ignore'; allowed: refuse, carry"},
       {[](RunManifest* m) { m->mutable_rounds()->set_late_discount(1); }, "belong to late: carry"},
-      {[](RunManifest* m) { m->mutable_rounds()->set_late_staleness_max(17); }, "0 to 16 versions"},
+      {[](RunManifest* m) { m->mutable_rounds()->set_late_staleness_max(65); }, "0 to 64 versions"},
       {[](RunManifest* m) { m->mutable_rounds()->set_inner_steps_min(21); },
        "inner_steps_min is 21; allowed: 0 (all of them) to inner_steps, 20"},
       {[](RunManifest* m) { m->mutable_rounds()->set_upload_seconds(1u << 31); }, "upload_seconds"},

@@ -85,6 +85,13 @@ void Checkers::CheckNeverBack(const RoundState& state) {
   }
 }
 
+uint32_t Checkers::MostSteps() const {
+  const RoundRules& rules = scenario_.manifest.rounds();
+  uint32_t most = rules.inner_steps();
+  for (const auto& phase : rules.inner_steps_schedule()) most = std::max(most, phase.inner_steps());
+  return most;
+}
+
 void Checkers::CheckStored(const RoundState& state) {
   std::set<SiteAndVersion> seen;
   const auto check = [&](const StoredContribution& stored) {
@@ -97,6 +104,13 @@ void Checkers::CheckStored(const RoundState& state) {
     if (receipt == receipts_.end() || receipt->second != stored.digest()) {
       Violated("receipts", absl::StrCat("what is stored of ", stored.site(), " for version ",
                                         stored.base_version(), " has no receipt"));
+    }
+    const InnerTraining& training = scenario_.manifest.training();
+    const uint64_t tokens = uint64_t{stored.inner_steps()} * training.batch_size();
+    if (stored.inner_steps() > MostSteps() || stored.token_count() > tokens) {
+      Violated("admission",
+               absl::StrCat("what is stored of ", stored.site(), " is of ", stored.inner_steps(),
+                            " steps and ", stored.token_count(), " tokens"));
     }
   };
   for (const StoredContribution& stored : state.current().contributions()) check(stored);

@@ -9,10 +9,10 @@
 //   quality_floor       whose declared loss rose too much is left out, and nobody else for that
 //   receipts            a receipt is durable before it is sent, and its site is not asked again
 //   durable_first       what is told or sent was written before; a restart finds the last write
-//   admission           what is stored is finite, within the norm and from its round's base
-//   site_ends           a gate ends only for reasons that the faults explain
-//   feedback            what a site still owes is what it wanted to send less what has counted
-//   progress            when the faults stop, the run finishes in bounded time
+//   admission           what is stored is finite, within the norm, from its base, of the work asked
+//   for site_ends           a gate ends only for reasons that the faults explain feedback what a
+//   site still owes is what it wanted to send less what has counted progress            when the
+//   faults stop, the run finishes in bounded time
 //
 // Belongs to one thread.
 #ifndef WEFT_TESTS_SIMULATION_CHECKERS_H_
@@ -84,6 +84,7 @@ class Checkers {
   void CheckBaseTold(const std::string& site, const RoundEvent& event);
   uint64_t BaseVersionOf(const std::string& site) const;
   void NoteOutcomes(const RoundState& state);
+  uint32_t MostSteps() const;
   void CheckStored(const RoundState& state);
   void OnReceipt(const Receipt& receipt);
   void OnExcluded(const Decision& decision);

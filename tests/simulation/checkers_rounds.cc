@@ -80,7 +80,7 @@ PlainConsensus Checkers::Recompute(const RoundRecord& record) {
   }
   double members = 0;
   for (const MemberSite& member : closing_.sites()) {
-    if (!member.revoked()) members += member.weight() > 0 ? member.weight() : 1;
+    members += member.weight() > 0 ? member.weight() : 1;
   }
   if (contributions.empty()) return base;
   return PlainOuterStep(scenario_, base, contributions, members);

@@ -135,7 +135,8 @@ void SimulatedCoordinator::On(int site, const PushCall& call, const Respond& res
     if (known->has_refusal()) return RefusePush(site, call, known->refusal(), respond);
     return AnswerPush(call, *known, respond);
   }
-  if (world_->mutation.checks_contributions) {
+  const bool open = contribution.round() == machine_->state().current().round();
+  if (world_->mutation.checks_contributions || !open) {
     refusal =
         CheckContribution(manifest(), machine_->state(), shape_, SiteName(site), contribution);
   }

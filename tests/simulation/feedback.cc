@@ -132,7 +132,6 @@ std::string Feedback::CheckSum(const PlainConsensus& now, const Membership& memb
   if (!scenario_.manifest.consensus().dual()) return "";
   double members = 0;
   for (const MemberSite& member : membership.sites()) {
-    if (member.revoked()) return "";  // the parts were others before it
     members += member.weight() > 0 ? member.weight() : 1;
   }
   for (size_t i = 0; i < initial_.size(); ++i) {

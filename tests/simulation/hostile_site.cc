@@ -112,7 +112,7 @@ void HostileSite::Spoil(PushCall* call) {
   const PlainConsensus& base =
       *world_->checkers.FindBase(statement.context().base_version(), statement.base_digest());
   Vector x = base.z;
-  switch (world_->random.Below(10)) {
+  switch (world_->random.Below(11)) {
     case 0: {  // not finite: the first element's bytes, or its block's scale, are all ones
       std::memset(&call->blob[kVectorHeaderBytes], 0xff, IsBf16Wide(world_->scenario.up) ? 2 : 4);
       statement.set_blob_digest(DigestOf(call->blob));
@@ -146,6 +146,13 @@ void HostileSite::Spoil(PushCall* call) {
       return;
     case 7:  // with another's signature, as if it had been copied
       call->signer = SiteName(world_->scenario.hostile_count);
+      return;
+    case 9:  // more work than the round can have been
+      if (world_->random.Chance(0.5)) {
+        statement.set_inner_steps(UINT32_MAX);
+      } else {
+        statement.set_token_count(UINT64_MAX);
+      }
       return;
     case 8:  // other bytes than were signed
       call->blob.back() = static_cast<char>(call->blob.back() ^ 1);

@@ -8,6 +8,8 @@
 namespace weft::simulation {
 namespace {
 
+constexpr uint32_t kBatchMax = 4;  // tokens of a step, of the site with the largest batch
+
 void DrawSize(Random* random, Scenario* scenario, RoundRules* rules) {
   const uint64_t kind = random->Below(100);
   scenario->site_count = static_cast<int>(random->Between(2, 6));
@@ -135,6 +137,8 @@ Scenario DrawScenario(uint64_t seed) {
   manifest.set_protocol_version(1);
   manifest.set_run_id("simulated");
   manifest.set_seed(seed);
+  manifest.mutable_training()->set_batch_size(kBatchMax);
+  manifest.mutable_training()->set_sequence_length(1);
   scenario.up = random.Chance(0.5) ? Encoding::kDeltaBf16 : Encoding::kParametersFp32;
   scenario.down = random.Chance(0.5) ? Encoding::kDeltaBf16 : Encoding::kParametersFp32;
   scenario.elements = static_cast<uint64_t>(random.Between(1, 9));

@@ -25,9 +25,11 @@ void CombineByMean(ConsensusScheme* scheme) {
   scheme->clear_influence();
 }
 
+// While a site trains, each of the others makes a version.
 void TakeLate(Random* random, RoundRules* rules) {
   rules->set_late("carry");
-  rules->set_late_staleness_max(static_cast<uint32_t>(random->Between(1, 5)));
+  rules->set_late_staleness_max(rules->sites_to_start() +
+                                static_cast<uint32_t>(random->Between(0, 4)));
 }
 
 void RefuseLate(RoundRules* rules) {
@@ -64,6 +66,7 @@ void DrawWithoutBarrier(Random* random, bool elastic, Scenario* scenario) {
 
 void DrawDual(Random* random, Scenario* scenario) {
   ConsensusScheme* scheme = scenario->manifest.mutable_consensus();
+  scheme->set_preset("admm");
   scheme->set_dual(true);
   scheme->set_alpha(0);
   SetPlainSgd(1.0, scheme);

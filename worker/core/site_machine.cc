@@ -128,6 +128,7 @@ SiteMachine::Effects SiteMachine::On(const ResultSeen& seen) {
 SiteMachine::Effects SiteMachine::On(const ResultUnusable& unusable) {
   if (state_.stage() < GateState::TRAINING || state_.stage() > GateState::PUSHING) return {};
   Effects effects = EndRound(absl::StrCat("nothing sent: ", unusable.reason));
+  if (IsOfTheWorkAtHand(state_)) state_.set_outcome_awaited(false);
   state_.clear_result();
   effects.push_back(DiscardResult{WorkOf(state_.round())});
   effects.push_back(Warn{absl::StrCat("round ", state_.round().round(),
@@ -148,6 +149,7 @@ SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
                      " was formed before and may have left; it was lost, and now it "
                      "would be ",
                      formed.blob_digest, "; the site goes on with the next consensus");
+    state_.set_outcome_awaited(false);
     EndRound(why);
     return {Warn{absl::StrCat("round ", state_.round().round(), ": ", why)}};
   }
@@ -200,6 +202,8 @@ SiteMachine::Effects SiteMachine::On(const Refused& refused) {
         true;  // The consensus moved on while it was fetched; the next event names the new one.
     return {warning};
   }
+  // It is not stored, whatever was known of it.
+  if (refused.operation == Operation::kPush) state_.set_outcome_awaited(false);
   Effects effects = refused.operation == Operation::kPush
                         ? EndRound(absl::StrCat("refused: ", words))
                         : EndRound(absl::StrCat("stored; report refused: ", words));

@@ -87,6 +87,7 @@ class SiteDriver {
   ContributionContext Contributing() const;
   RoundOrder OrderOf(const RoundEvent& round) const;
   KeptVectors Kept(const site::FormContribution& effect) const;
+  Came CannotForm(const absl::Status& status);
   std::string SentOrInitial() const;
   absl::Status HoldSent(const RoundEvent& round);
   void EndWith(absl::Status status);

@@ -178,10 +178,20 @@ KeptVectors SiteDriver::Kept(const site::FormContribution& effect) const {
   return kept;
 }
 
+// The worker's result is to blame, and work done again may be of use: what is missing, damaged or
+// not finite. Anything else is this machine's: its disk is full, or cannot be read.
+SiteDriver::Came SiteDriver::CannotForm(const absl::Status& status) {
+  const bool unusable =
+      absl::IsDataLoss(status) || absl::IsNotFound(status) || absl::IsInvalidArgument(status);
+  if (unusable) return site::ResultUnusable{Words(status)};
+  EndWith(status);
+  return std::nullopt;
+}
+
 SiteDriver::Came SiteDriver::Do(const site::FormContribution& effect) {
   absl::StatusOr<FormedContribution> formed =
       FormContribution(Contributing(), effect.round, effect.result, Kept(effect));
-  if (!formed.ok()) return site::ResultUnusable{Words(formed.status())};
+  if (!formed.ok()) return CannotForm(formed.status());
   return site::ContributionFormed{ToHex(formed->blob), formed->blob_bytes,
                                   HexOrNone(formed->residual), HexOrNone(formed->sent),
                                   formed->primal_residual};
@@ -195,7 +205,7 @@ SiteDriver::Came SiteDriver::Do(const site::PushContribution& effect) {
     const site::FormContribution again = site::FormingOf(machine_.state());
     formed = FormContribution(Contributing(), again.round, again.result, Kept(again));
   }
-  if (!formed.ok()) return site::ResultUnusable{Words(formed.status())};
+  if (!formed.ok()) return CannotForm(formed.status());
   if (ToHex(formed->blob) != machine_.state().contribution_blob()) {
     return site::ResultUnusable{"formed again it has other bytes than before"};
   }

@@ -163,7 +163,7 @@ std::string PairsFile(const std::string& out) { return out + "/pairs.jsonl"; }
 std::vector<std::string> BestCells(absl::Span<const Record> records, size_t count) {
   std::vector<std::pair<double, std::string>> scores;
   for (const Record& record : records) {
-    const bool plain = record.cell.find('+') == std::string::npos;
+    const bool plain = record.cell.find('+') == std::string::npos && record.group != "exchanges";
     if (record.kind == "federation" && plain) scores.emplace_back(record.pooled, record.cell);
   }
   std::sort(scores.begin(), scores.end());

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "coordinator/core/round_machine.h"
 
 namespace weft {
@@ -19,6 +21,8 @@ class AdmissionTest : public ::testing::Test {
     manifest_.set_protocol_version(1);
     manifest_.set_run_id("demo");
     manifest_.mutable_rounds()->set_inner_steps(10);
+    manifest_.mutable_training()->set_batch_size(4);
+    manifest_.mutable_training()->set_sequence_length(8);
     state_.set_coordinator_epoch(2);
     state_.set_phase(RoundEvent::OPEN);
     state_.mutable_consensus()->set_version(3);
@@ -53,6 +57,7 @@ class AdmissionTest : public ::testing::Test {
     good_.set_blob_digest(std::string(32, 'd'));
     good_.set_blob_bytes(328);
     good_.set_inner_steps(10);
+    good_.set_token_count(320);
   }
   Refusal Check(const Contribution& c) {
     return CheckContribution(manifest_, state_, shape_, "a", c);
@@ -91,6 +96,10 @@ TEST_F(AdmissionTest, RefusesEachFieldThatDoesNotFitWithItsCode) {
       {"short", [](Contribution* c) { c->set_blob_bytes(0); }, Refusal::WRONG_LENGTH},
       {"digest", [](Contribution* c) { c->set_blob_digest("no"); }, Refusal::MALFORMED},
       {"steps", [](Contribution* c) { c->set_inner_steps(9); }, Refusal::TOO_FEW_STEPS},
+      {"more steps", [](Contribution* c) { c->set_inner_steps(11); }, Refusal::MALFORMED},
+      {"more tokens", [](Contribution* c) { c->set_token_count(321); }, Refusal::MALFORMED},
+      {"residual", [](Contribution* c) { c->set_primal_residual(-1); }, Refusal::NOT_FINITE},
+      {"loss", [](Contribution* c) { c->set_validation_after(NAN); }, Refusal::NOT_FINITE},
   };
   for (const Case& c : cases) {
     Contribution contribution = good_;
@@ -99,6 +108,25 @@ TEST_F(AdmissionTest, RefusesEachFieldThatDoesNotFitWithItsCode) {
     EXPECT_EQ(refusal.code(), c.code) << c.name << ": " << refusal.reason();
     EXPECT_FALSE(refusal.reason().empty()) << c.name;
   }
+}
+
+TEST_F(AdmissionTest, ALateOneMayBeOfTheLongestRoundOfTheSchedule) {
+  InnerStepsPhase* phase = manifest_.mutable_rounds()->add_inner_steps_schedule();
+  phase->set_rounds(1);
+  phase->set_inner_steps(30);
+  manifest_.mutable_rounds()->set_late("carry");
+  manifest_.mutable_rounds()->set_late_staleness_max(2);
+  state_.set_rounds_done(1);
+  auto* older = state_.add_older();
+  older->set_version(2);
+  older->set_digest(std::string(32, 'o'));
+  good_.set_round(2);
+  good_.mutable_context()->set_base_version(2);
+  good_.set_base_digest(std::string(32, 'o'));
+  good_.set_inner_steps(30);
+  EXPECT_EQ(Check(good_).code(), Refusal::NONE) << Check(good_).reason();
+  good_.set_inner_steps(31);
+  EXPECT_EQ(Check(good_).code(), Refusal::MALFORMED);
 }
 
 TEST_F(AdmissionTest, RefusesByThePhaseOfTheRun) {

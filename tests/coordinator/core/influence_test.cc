@@ -93,5 +93,20 @@ TEST(CapWeightsTest, EqualsTheRepeatedRuleOnRandomWeights) {
   }
 }
 
+TEST(HasSamePartsTest, LooksAtNamesAndWeightsOnly) {
+  Membership before;
+  for (const char* name : {"a", "b"}) before.add_sites()->set_name(name);
+  Membership after = before;
+  after.set_version(2);
+  after.mutable_sites(1)->set_revoked(true);
+  EXPECT_TRUE(HasSameParts(before, after));
+  after.mutable_sites(0)->set_weight(2);
+  EXPECT_FALSE(HasSameParts(before, after));
+  after = before;
+  after.add_sites()->set_name("c");
+  EXPECT_FALSE(HasSameParts(before, after));
+  EXPECT_FALSE(HasSameParts(after, before));
+}
+
 }  // namespace
 }  // namespace weft

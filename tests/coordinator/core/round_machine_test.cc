@@ -150,6 +150,20 @@ TEST_F(RoundMachineTest, OlderMembershipIsNeverTakenBack) {
   EXPECT_EQ(machine_.state().membership().version(), 3);
 }
 
+TEST_F(RoundMachineTest, WithDualsASiteMayBeRevokedButNoneAddedOrWeighedOtherwise) {
+  RunManifest manifest = Manifest();
+  manifest.mutable_consensus()->set_dual(true);
+  machine_ = RoundMachine(manifest, RoundMachine::InitialState(manifest, Members(), Version(0)));
+  Membership changed = Members(2);
+  changed.add_sites()->set_name("new");
+  Step(MembershipChanged{changed});
+  EXPECT_THAT(Codes(), ElementsAre(Decision::MEMBERSHIP_REFUSED));
+  changed = Members(3);
+  changed.mutable_sites(0)->set_revoked(true);
+  Step(MembershipChanged{changed});
+  EXPECT_THAT(Codes(), ElementsAre(Decision::MEMBERSHIP_CHANGED));
+}
+
 TEST_F(RoundMachineTest, MembershipWeightsAreNormalisedOverTheCohort) {
   Membership weighted = Members(2);
   for (int i = 0; i < 4; ++i) weighted.mutable_sites(i)->set_weight(i + 1);

@@ -60,6 +60,11 @@ TEST(PullStrengthTest, HStepsGoThePromisedPartOfTheWay) {
     }
   }
   ConsensusScheme scheme;
+  scheme.set_pull(0.5);
+  const double rho = PullStrength(scheme, 40, 3e-4);
+  scheme.set_fragments(4);
+  EXPECT_EQ(PullStrength(scheme, 10, 3e-4), rho) << "a fragment is exchanged every four rounds";
+  scheme.Clear();
   EXPECT_EQ(PullStrength(scheme, 30, 3e-4), 0);
   scheme.set_rho(0.25);
   EXPECT_EQ(PullStrength(scheme, 30, 3e-4), 0.25);
