@@ -128,9 +128,9 @@ class FailingDiskTest(unittest.TestCase):
             run.finish()
             self.assertEqual(check_run(run, self.reference, same=True), [], f"seed {seed}")
 
-    def gate_with(self, error):
-        with self.copy(f"gate-{error}") as run:
-            disk = Disk(run.site_folder("alba") / "gate", run.work / "failing")
+    def gate_with(self, error, below="gate"):
+        with self.copy(f"gate-{error}-{below.replace('/', '-')}") as run:
+            disk = Disk(run.site_folder("alba") / below, run.work / "failing")
             run.start_coordinator("--keep-contributions")
             with disk.preloaded():
                 gate = run.start_gate("alba")
@@ -150,6 +150,10 @@ class FailingDiskTest(unittest.TestCase):
 
     def test_a_gate_whose_disk_is_full(self):
         self.gate_with("ENOSPC")
+
+    def test_a_gate_whose_disk_is_full_for_vectors_only(self):
+        """Its state is small and still fits; the worker's result must not be given up for that."""
+        self.gate_with("ENOSPC", "gate/blobs")
 
 
 if __name__ == "__main__":

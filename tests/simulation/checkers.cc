@@ -257,6 +257,8 @@ void Checkers::Sent(const std::string& site, const PushCall& call, const GateSta
   }
   const auto [found, is_new] =
       sent_for_base_.emplace(SiteAndVersion(site, contribution.context().base_version()), blob);
+  // What was lost on its disk cannot be sent again.
+  if (!is_new && lost_.count({site, found->second}) > 0) found->second = blob;
   if (!is_new && found->second != blob) {
     Violated("one_contribution",
              absl::StrCat(site, " sends a second contribution for round ", contribution.round()));

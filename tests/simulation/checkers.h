@@ -1,7 +1,8 @@
 // What must hold at every step of a federation, checked by one who sees everything: the parts of
 // the simulation tell what they did, and the first thing that is wrong is kept.
 //
-//   one_contribution    at most one contribution of a site for a base is sent, and stored
+//   one_contribution    at most one contribution of a site for a base is sent, and stored; another
+//                       only where its disk has lost it
 //   counts_once         what is stored is included exactly once, or excluded with a reason
 //   recompute           the consensus is what plain loops make of the included contributions
 //   never_back          epochs, rounds and versions only grow, at the coordinator and at each gate
@@ -60,6 +61,10 @@ class Checkers {
 
   // The sites. `durable`: the gate's state on its disk; null for a hostile site.
   void Sent(const std::string& site, const PushCall& call, const GateState* durable);
+  // Its file is damaged or gone.
+  void ContributionLost(const std::string& site, const std::string& blob) {  // hex
+    lost_.insert({site, blob});
+  }
   // From these bytes: the base, or all fragments.
   void TrainingBegan(const std::string& site, const std::vector<std::string>& digests);
   void FinalRecorded(const std::string& site, const std::string& digest);  // hex
@@ -122,6 +127,7 @@ class Checkers {
   Membership closing_;                    // that was in force when the round closed
   uint64_t closing_round_ = UINT64_MAX;
   std::map<SiteAndVersion, std::string> sent_for_base_;
+  std::set<std::pair<std::string, std::string>> lost_;
   // Blobs by site, digest and the base that the site said they are from.
   std::map<std::tuple<std::string, std::string, std::string>, std::string> sent_;
   std::map<std::pair<std::string, std::string>, double> rises_;  // declared; by site and digest

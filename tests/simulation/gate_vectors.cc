@@ -151,6 +151,7 @@ SimulatedGate::Came SimulatedGate::Do(const site::FormContribution& effect) {
     formed = Formed{.blob = *disk_.Read(OwnFile(effect.formed)),
                     .primal_residual = effect.formed_primal_residual};
   } else {
+    if (!effect.formed.empty()) world_->checkers.ContributionLost(name_, effect.formed);
     formed = Form(effect);
   }
   if (!formed.has_value()) return site::ResultUnusable{"a vector is missing, damaged, not finite"};

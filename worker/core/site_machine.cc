@@ -143,15 +143,10 @@ SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
       state_.set_stage(GateState::PUSHING);
       return Drive();
     }
-    const std::string why =
-        absl::StrCat("nothing sent: of base ", state_.contribution_base(), " contribution ",
-                     state_.contribution_blob(),
-                     " was formed before and may have left; it was lost, and now it "
-                     "would be ",
-                     formed.blob_digest, "; the site goes on with the next consensus");
-    state_.set_outcome_awaited(false);
-    EndRound(why);
-    return {Warn{absl::StrCat("round ", state_.round().round(), ": ", why)}};
+    if (state_.has_lost()) return GiveUpWork(formed);
+    KeepLost();
+  } else {
+    state_.clear_lost();
   }
   state_.set_contribution_version(state_.round().context().base_version());
   state_.set_contribution_fragment(state_.round().context().fragment());
@@ -164,7 +159,24 @@ SiteMachine::Effects SiteMachine::On(const ContributionFormed& formed) {
   state_.set_contribution_bytes(formed.blob_bytes);
   state_.set_contribution_primal_residual(formed.primal_residual);
   state_.set_stage(GateState::PUSHING);
-  return Drive();
+  Effects effects = Drive();
+  if (state_.has_lost()) {
+    effects.push_back(Warn{absl::StrCat("contribution ", state_.lost().blob(),
+                                        " was formed before and is lost; the coordinator has "
+                                        "none of this base, and gets ",
+                                        formed.blob_digest, " instead")});
+  }
+  return effects;
+}
+
+SiteMachine::Effects SiteMachine::GiveUpWork(const ContributionFormed& formed) {
+  const std::string why = absl::StrCat(
+      "nothing sent: of base ", state_.contribution_base(), " contributions ", state_.lost().blob(),
+      " and ", state_.contribution_blob(), " were formed before and are lost, now it would be ",
+      formed.blob_digest, "; the site goes on with the next consensus");
+  state_.set_outcome_awaited(false);
+  EndRound(why);
+  return {Warn{absl::StrCat("round ", state_.round().round(), ": ", why)}};
 }
 
 SiteMachine::Effects SiteMachine::On(const ContributionStored& stored) {
@@ -201,6 +213,14 @@ SiteMachine::Effects SiteMachine::On(const Refused& refused) {
     drive_at_next_event_ =
         true;  // The consensus moved on while it was fetched; the next event names the new one.
     return {warning};
+  }
+  if (refused.refusal.code() == Refusal::ANOTHER_STORED && state_.has_lost()) {
+    TakeLostBack();
+    state_.set_outcome_awaited(!IsDecided());
+    state_.set_stage(GateState::REPORTING);
+    Effects effects = Drive();
+    effects.push_back(warning);
+    return effects;
   }
   // It is not stored, whatever was known of it.
   if (refused.operation == Operation::kPush) state_.set_outcome_awaited(false);

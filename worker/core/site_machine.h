@@ -10,14 +10,14 @@
 // repeats it): fetching what is there is a look, an order is the same file, a contribution the same
 // bytes.
 //
-// The rules it holds: one contribution for the work of a round, ever (a reopened round that asks
-// for the same work from the same base gets the same bytes); when time is up, the worker stops as
-// soon as it has done enough; work whose round has closed is still sent where the run carries late
-// contributions; what a contribution leaves behind (error feedback, the dual's part) counts only
-// once the coordinator has included it; without a barrier one base is one work; an older
-// coordinator epoch, another run or a receipt for other bytes ends the gate; a refusal that
-// concerns one round ends that round only; the newest session of a site wins; nothing waits beyond
-// a bound.
+// The rules it holds: one contribution for the work of a round (a reopened round that asks for the
+// same work from the same base gets the same bytes; others only where these are lost on disk, and
+// the coordinator says that it has none); when time is up, the worker stops as soon as it has done
+// enough; work whose round has closed is still sent where the run carries late contributions; what
+// a contribution leaves behind (error feedback, the dual's part) counts only once the coordinator
+// has included it; without a barrier one base is one work; an older coordinator epoch, another run
+// or a receipt for other bytes ends the gate; a refusal that concerns one round ends that round
+// only; the newest session of a site wins; nothing waits beyond a bound.
 //
 // Thread-compatible.
 #ifndef WEFT_WORKER_CORE_SITE_MACHINE_H_
@@ -237,12 +237,15 @@ class SiteMachine {
   Effects TakeOutcome(const RoundEvent& now);
   bool IsDecided() const;
   void Count();
+  void KeepLost();
+  void TakeLostBack();
   void SettleUndecided();
   std::vector<std::string> OwnVectors() const;
 
   // The effects that the present stage stands for.
   Effects Drive();
   Effects EndRound(std::string outcome);
+  Effects GiveUpWork(const ContributionFormed& formed);
 
   GateState state_;
   SiteLimits limits_;

@@ -57,6 +57,9 @@ SiteMachine::Effects SiteMachine::TakeOutcome(const RoundEvent& now) {
   const ContributionOutcome& outcome = now.outcome();
   if (outcome.digest().empty() || SameOutcome(outcome, state_.decided())) return {};
   *state_.mutable_decided() = outcome;
+  const bool of_lost = state_.has_lost() && Hex(outcome.digest()) == state_.lost().blob() &&
+                       outcome.base_version() == state_.contribution_version();
+  if (of_lost) TakeLostBack();
   if (IsDecided()) {
     state_.set_outcome_awaited(false);
     if (outcome.included()) Count();
@@ -71,6 +74,29 @@ bool SiteMachine::IsDecided() const {
   const ContributionOutcome& decided = state_.decided();
   return !decided.digest().empty() && Hex(decided.digest()) == state_.contribution_blob() &&
          decided.base_version() == state_.contribution_version();
+}
+
+// Another takes its place; but it may have left, and be stored after all.
+void SiteMachine::KeepLost() {
+  LostContribution* lost = state_.mutable_lost();
+  lost->set_blob(state_.contribution_blob());
+  lost->set_bytes(state_.contribution_bytes());
+  lost->set_vector(state_.contribution_vector());
+  lost->set_residual_next(state_.residual_next());
+  lost->set_sent_next(state_.sent_next());
+  lost->set_primal_residual(state_.contribution_primal_residual());
+}
+
+// It is stored: what took its place never counts.
+void SiteMachine::TakeLostBack() {
+  const LostContribution lost = state_.lost();
+  state_.clear_lost();
+  state_.set_contribution_blob(lost.blob());
+  state_.set_contribution_bytes(lost.bytes());
+  state_.set_contribution_vector(lost.vector());
+  state_.set_residual_next(lost.residual_next());
+  state_.set_sent_next(lost.sent_next());
+  state_.set_contribution_primal_residual(lost.primal_residual());
 }
 
 // Once: what a contribution becomes is cleared with it.
@@ -106,7 +132,8 @@ std::vector<std::string> SiteMachine::OwnVectors() const {
   std::vector<std::string> names(state_.residual_digests().begin(),
                                  state_.residual_digests().end());
   for (const std::string& digest :
-       {state_.residual_next(), state_.dual_digest(), state_.sent_digest(), state_.sent_next()}) {
+       {state_.residual_next(), state_.dual_digest(), state_.sent_digest(), state_.sent_next(),
+        state_.lost().residual_next(), state_.lost().sent_next()}) {
     names.push_back(digest);
   }
   std::erase(names, "");

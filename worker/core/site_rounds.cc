@@ -102,6 +102,8 @@ SiteMachine::Effects SiteMachine::FollowOpen(const RoundEvent& now, bool drive_a
   if (now.contribution_stored() && state_.stage() < GateState::REPORTING) {
     if (state_.stage() != GateState::PUSHING)
       return EndRound("the contribution was stored already");
+    // That one, or the one that was lost: the reply to the push says which.
+    if (state_.has_lost()) return drive_again ? Drive() : Effects{};
     state_.set_outcome_awaited(!IsDecided());
     state_.set_stage(GateState::REPORTING);  // The reply to the push was lost.
     return Drive();

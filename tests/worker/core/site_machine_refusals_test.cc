@@ -73,7 +73,7 @@ TEST_F(SiteMachineTest, UnusableResultIsTrainedAgainWhenTheRoundIsExtended) {
   EXPECT_TRUE(Only<FormContribution>(machine_.Step(ResultSeen{ResultOf(0, 'a')})));
 }
 
-TEST_F(SiteMachineTest, WhatWasFormedAndLostIsOnlySentAgainWithTheSameBytes) {
+TEST_F(SiteMachineTest, WhatWasFormedAndLostIsFormedAnew) {
   Reach(GateState::PUSHING);
   EXPECT_TRUE(Has<DiscardResult>(machine_.Step(ResultUnusable{"vector and blob are damaged"})));
   RoundEvent extended = Open(0, 'a');
@@ -81,8 +81,7 @@ TEST_F(SiteMachineTest, WhatWasFormedAndLostIsOnlySentAgainWithTheSameBytes) {
   EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{extended})));
   machine_.Step(BaseFetched{Hex('a')});
   machine_.Step(ResultSeen{ResultOf(0, 'a')});
-  EXPECT_TRUE(Only<Warn>(machine_.Step(ContributionFormed{Hex('x'), 10})));
-  EXPECT_EQ(machine_.state().stage(), GateState::DONE);
+  EXPECT_TRUE(Has<PushContribution>(machine_.Step(ContributionFormed{Hex('x'), 10})));
 }
 
 TEST_F(SiteMachineTest, WhoPushesAfterTheLastRoundStillFetchesTheFinalConsensus) {

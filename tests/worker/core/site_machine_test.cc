@@ -66,15 +66,52 @@ TEST_F(SiteMachineTest, ReopenedRoundOfTheSameBaseGetsTheSameContribution) {
   EXPECT_TRUE(Only<PushContribution>(machine_.Step(ContributionFormed{Hex('c'), 10})));
 }
 
-TEST_F(SiteMachineTest, NeverSendsAnotherContributionForTheSameBase) {
+TEST_F(SiteMachineTest, SendsAnotherForTheSameBaseOnlyInThePlaceOfOneThatIsLost) {
   Reach(GateState::DONE);
   machine_.Step(RoundChanged{Reopened(1, 'a')});
   const Effects effects = machine_.Step(ContributionFormed{Hex('x'), 10});
-  ASSERT_TRUE(Only<Warn>(effects));
-  EXPECT_THAT(Only<Warn>(effects)->words, HasSubstr("was formed before"));
+  EXPECT_TRUE(Has<PushContribution>(effects));
+  EXPECT_TRUE(Has<Warn>(effects));
+  EXPECT_EQ(machine_.state().contribution_blob(), Hex('x'));
+  EXPECT_EQ(machine_.state().lost().blob(), Hex('c'));
+  // And no third one.
+  RoundEvent again = Reopened(2, 'a');
+  again.set_reopened(2);
+  machine_.Step(RoundChanged{again});
+  const Effects third = machine_.Step(ContributionFormed{Hex('y'), 10});
+  ASSERT_TRUE(Only<Warn>(third));
+  EXPECT_THAT(Only<Warn>(third)->words, HasSubstr("were formed before and are lost"));
   EXPECT_EQ(machine_.state().stage(), GateState::DONE);
+  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(3, 'b')}))) << "the next consensus";
+}
+
+TEST_F(SiteMachineTest, ALostContributionThatWasStoredAfterAllIsTheOneThatCounts) {
+  Reach(GateState::DONE);
+  machine_.Step(RoundChanged{Reopened(1, 'a')});
+  machine_.Step(ContributionFormed{Hex('x'), 20, Hex('r'), "", 0});
+  const Effects effects =
+      machine_.Step(Refused{Operation::kPush, RefusalOf(Refusal::ANOTHER_STORED)});
+  EXPECT_TRUE(Has<SendReport>(effects));
   EXPECT_EQ(machine_.state().contribution_blob(), Hex('c'));
-  EXPECT_TRUE(Only<FetchBase>(machine_.Step(RoundChanged{Open(2, 'b')}))) << "the next consensus";
+  EXPECT_EQ(machine_.state().contribution_bytes(), 10u);
+  EXPECT_EQ(machine_.state().residual_next(), "");
+  EXPECT_TRUE(machine_.state().outcome_awaited());
+  EXPECT_FALSE(machine_.state().has_lost());
+}
+
+TEST_F(SiteMachineTest, WhatAnEventSaysOfALostContributionCountsForIt) {
+  Reach(GateState::DONE);
+  machine_.Step(RoundChanged{Reopened(1, 'a')});
+  machine_.Step(ContributionFormed{Hex('x'), 20, Hex('r'), "", 0});
+  RoundEvent now = Reopened(1, 'a');
+  now.set_contribution_stored(true);
+  EXPECT_TRUE(machine_.Step(RoundChanged{now}).empty()) << "the push will say which";
+  now = Open(2, 'b');
+  now.mutable_outcome()->set_digest(Bytes('c'));
+  now.mutable_outcome()->set_included(true);
+  machine_.Step(RoundChanged{now});
+  EXPECT_EQ(machine_.state().contribution_blob(), Hex('c'));
+  EXPECT_EQ(machine_.state().residual_digests_size(), 0) << "that of the other never counted";
 }
 
 TEST_F(SiteMachineTest, NewWorkFromTheSameBaseIsTrainedAnew) {
