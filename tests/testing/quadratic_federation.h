@@ -42,6 +42,8 @@ inline RunManifest QuadraticManifest(size_t sites, uint32_t rounds, uint32_t inn
   rules->set_round_seconds_max(1000);
   rules->set_publish_every(rounds);
   manifest.mutable_training()->set_learning_rate(learning_rate);
+  manifest.mutable_training()->set_batch_size(1);
+  manifest.mutable_training()->set_sequence_length(1);
   manifest.mutable_encodings()->set_up("parameters_fp32");
   manifest.mutable_encodings()->set_down("parameters_fp32");
   return manifest;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/worker/training/tiny_federation.h"
+#include "worker/training/schedule.h"
 
 namespace weft {
 namespace {
@@ -87,6 +88,7 @@ TEST_F(TrainerOverlapTest, FragmentsThatAllChangeAreTheWholeVector) {
       const ParameterVector z = TinyVector(30 + round);
       RoundOrder order = TinyOrder(round, 4);
       Shape(&order, 0, 0, 0.5, 0.3);
+      order.set_rho(PullStrength(order));  // for both: a pull is between two exchanges
       ASSERT_TRUE(plain->Round(order, {.base = z.Clone()}).ok());
       Shape(&order, count, 0, 0.5, 0.3);
       order.set_fragment(static_cast<uint32_t>(round % count));
