@@ -1,5 +1,6 @@
 // The consensus schemes that have a name, with the values of those who described them.
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "ops/manifest.h"
@@ -54,12 +55,13 @@ constexpr Preset kPresets[] = {
        SetOuter(run, Scheme(run)->alpha(), 0);
        TakeLate(run, 0);
      }},
-    // FedAsync (Xie 2019), polynomial discount; K contributions move the consensus as far as the
-    // mean of them would.
+    // FedAsync (Xie 2019), polynomial discount 1/sqrt(1 + staleness). K sites that are as fast are
+    // K - 1 versions late, so that with 1/sqrt(K) their K contributions move the consensus as far as
+    // the mean of them would.
     {"delayed",
      [](RunManifest* run) {
        Scheme(run)->set_asynchrony("delayed");
-       SetOuter(run, 1 / SiteCount(*run), 0);
+       SetOuter(run, 1 / std::sqrt(SiteCount(*run)), 0);
        TakeLate(run, 0.5);
      }},
     {"diloco", [](RunManifest* run) { SetOuter(run, 0.7, 0.9); }},  // Douillard 2023

@@ -58,11 +58,22 @@ constexpr CellEntry kCells[] = {
     {"proximal-h50-pull0.9", "pulls", kFed, "proximal", 50, "consensus { pull: 0.9 }"},
     {"fedprox-h10-coupled", "pulls", kFed, "fedprox", 10, "consensus { pull_form: 'gradient' }"},
     {"proximal-h10-alpha0.5", "pulls", kFed, "proximal", 10, "consensus { alpha: 0.5 }"},
+    {"fedavg-h150", "pulls", kFed, "fedavg", 150},
+    {"proximal-h150", "pulls", kFed, "proximal", 150},
+    {"proximal-h150-pull0.9", "pulls", kFed, "proximal", 150, "consensus { pull: 0.9 }"},
     {"fedavg-h1", "exchanges", kFed, "fedavg", 1},
     {"fedavg-h2", "exchanges", kFed, "fedavg", 2},
-    // Seven contributions, each six versions late, then move the consensus as far as their mean.
-    {"delayed-h10-outer0.38", "asynchrony", kFed, "delayed", 10,
-     "consensus { outer { learning_rate: 0.38 } }"},
+    // Outer steps beyond the mean: half of the last one again, or half more of this one.
+    {"diloco-h10-1.0-0.5", "outer steps", kFed, "diloco", 10,
+     "consensus { outer { learning_rate: 1.0 momentum: 0.5 } }"},
+    {"diloco-h50-1.0-0.5", "outer steps", kFed, "diloco", 50,
+     "consensus { outer { learning_rate: 1.0 momentum: 0.5 } }"},
+    {"proximal-h50-outer1.5", "outer steps", kFed, "proximal", 50,
+     "consensus { outer { learning_rate: 1.5 } }"},
+    // The preset makes up for its discount; this does not, and moves the consensus by 1/7 of each
+    // contribution at most.
+    {"delayed-h10-outer0.14", "asynchrony", kFed, "delayed", 10,
+     "consensus { outer { learning_rate: 0.142857 } }"},
     // 20 rounds each: the same bytes in three orders.
     {"proximal-h15", "schedules", kFed, "proximal", 15},
     {"proximal-h5-then-30", "schedules", kFed, "proximal", 30, "", 5, 20},
