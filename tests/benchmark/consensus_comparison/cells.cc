@@ -78,8 +78,8 @@ constexpr CellEntry kCells[] = {
     {"proximal-h15", "schedules", kFed, "proximal", 15},
     {"proximal-h5-then-30", "schedules", kFed, "proximal", 30, "", 5, 20},
     {"proximal-h30-then-5", "schedules", kFed, "proximal", 5, "", 30, 80},
-    // Streaming DiLoCo: a third of the vector every 5 steps, each of them every 15, and taken a step
-    // later. The bytes and the pull between two exchanges are those of proximal-h15.
+    // Streaming DiLoCo: a third of the vector every 5 steps, each of them every 15, and taken a
+    // step later. The bytes and the pull between two exchanges are those of proximal-h15.
     {"fragments3-h5", "fragments", kFed, "proximal", 5,
      "consensus { fragments: 3 fragment_delay_steps: 1 }"},
 };

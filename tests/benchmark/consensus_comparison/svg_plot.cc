@@ -98,14 +98,6 @@ struct Range {
   }
 };
 
-// Baselines of labels that lie over each other are moved apart, in the order of their height.
-void Spread(std::vector<std::pair<double, size_t>>* baselines, double least) {
-  std::sort(baselines->begin(), baselines->end());
-  for (size_t i = 1; i < baselines->size(); ++i) {
-    (*baselines)[i].first = std::max((*baselines)[i].first, (*baselines)[i - 1].first + least);
-  }
-}
-
 std::string Legend(const std::vector<std::pair<Mark, std::string>>& legend) {
   std::string out;
   double x = 16;
@@ -168,7 +160,7 @@ std::string PlotRows(const RowPlot& plot) {
 }
 
 std::string PlotPoints(const PointPlot& plot) {
-  constexpr double kHeight = 520, kLeft = 78, kLabelHeight = 14;
+  constexpr double kHeight = 520, kLeft = 78, kLabelHeight = 14, kLabelWidth = 150;
   Range x_range, y_range;
   for (const Point& point : plot.points) {
     x_range.Add(point.x);
@@ -197,30 +189,29 @@ std::string PlotPoints(const PointPlot& plot) {
     absl::StrAppend(&out, Stroke(kLeft, y.At(line.value), x.end, y.At(line.value), kGrey, "4 3"),
                     Text(x.end + 6, y.At(line.value) + 4, line.label, "start", kGrey, 12));
   }
-  // Labels stand in a column per x, so that only those of one column can meet.
-  std::vector<std::vector<std::pair<double, size_t>>> columns;
-  std::vector<double> column_x;
-  for (size_t i = 0; i < plot.points.size(); ++i) {
-    const double at = x.At(plot.points[i].x);
-    size_t c = 0;
-    while (c < columns.size() && std::abs(column_x[c] - at) > 60) ++c;
-    if (c == columns.size()) {
-      columns.emplace_back();
-      column_x.push_back(at);
-    }
-    columns[c].emplace_back(y.At(plot.points[i].y) + 4, i);
-  }
-  for (auto& column : columns) {
-    Spread(&column, kLabelHeight);
-    for (const auto& [baseline, i] : column) {
-      const Point& point = plot.points[i];
-      const double at = x.At(point.x), height = y.At(point.y);
-      if (std::abs(baseline - 4 - height) > 3) {
-        absl::StrAppend(&out, Stroke(at + 5, height, at + 13, baseline - 4, kGrey));
-      }
-      absl::StrAppend(&out, MarkAt(at, height, point.mark),
-                      Text(at + 15, baseline, point.label, "start", kInk, 12));
-    }
+  // The lowest marks are named first: a name that would stand over another, or over a mark, is
+  // left out.
+  std::vector<const Point*> rising;
+  for (const Point& point : plot.points) rising.push_back(&point);
+  std::stable_sort(rising.begin(), rising.end(),
+                   [](const Point* a, const Point* b) { return a->y < b->y; });
+  std::vector<std::pair<double, double>> named;
+  for (const Point* point : rising) {
+    const double at = x.At(point->x), height = y.At(point->y);
+    absl::StrAppend(&out, MarkAt(at, height, point->mark));
+    const bool free = std::none_of(named.begin(), named.end(), [&](const auto& other) {
+      return std::abs(other.first - at) < kLabelWidth &&
+             std::abs(other.second - height) < kLabelHeight;
+    });
+    const double end = at + 11 + kCharacter * static_cast<double>(point->label.size());
+    const bool over_a_mark =
+        std::any_of(plot.points.begin(), plot.points.end(), [&](const Point& other) {
+          const double mark = x.At(other.x);
+          return mark > at + 6 && mark < end && std::abs(y.At(other.y) - height) < 9;
+        });
+    if (!free || over_a_mark) continue;
+    named.emplace_back(at, height);
+    absl::StrAppend(&out, Text(at + 11, height + 4, point->label, "start", kInk, 12));
   }
   return absl::StrCat(out, "</svg>\n");
 }

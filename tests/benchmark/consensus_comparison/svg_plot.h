@@ -50,6 +50,7 @@ struct PointPlot {
   std::vector<Point> points;
   std::vector<Line> lines;  // at a y
 };
+// Labels that would stand over a mark, or over that of a lower mark, are left out.
 std::string PlotPoints(const PointPlot& plot);
 
 // The round numbers within [low, high], about 3 to 7 of them. Requires low < high.
