@@ -68,7 +68,13 @@ constexpr CellEntry kCells[] = {
      "consensus { outer { learning_rate: 1.0 momentum: 0.5 } }"},
     {"diloco-h50-1.0-0.5", "outer steps", kFed, "diloco", 50,
      "consensus { outer { learning_rate: 1.0 momentum: 0.5 } }"},
+    {"proximal-h10-outer1.5", "outer steps", kFed, "proximal", 10,
+     "consensus { outer { learning_rate: 1.5 } }"},
     {"proximal-h50-outer1.5", "outer steps", kFed, "proximal", 50,
+     "consensus { outer { learning_rate: 1.5 } }"},
+    {"proximal-h50-outer2", "outer steps", kFed, "proximal", 50,
+     "consensus { outer { learning_rate: 2 } }"},
+    {"proximal-h150-outer1.5", "outer steps", kFed, "proximal", 150,
      "consensus { outer { learning_rate: 1.5 } }"},
     // The preset makes up for its discount; this does not, and moves the consensus by 1/7 of each
     // contribution at most.
