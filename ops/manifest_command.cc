@@ -156,7 +156,8 @@ void AddNew(CLI::App* manifest, Action* action) {
   command->footer(
       "Presets: fedavg (no pull), fedprox (pull 0.2), elastic, elastic_async (EASGD), delayed (no "
       "barrier), diloco (outer Nesterov 0.7, 0.9), fedadam (outer Adam), admm (duals), proximal "
-      "(pull 0.5).\nWhat is not given takes the value in brackets; `manifest check` prints all, "
+      "(pull 0.5, outer step 1.5).\nWhat is not given takes the value in brackets; `manifest "
+      "check` prints all, "
       "and "
       "--set sets any.\n"
       "Example:\n  weft-ops manifest new --initial initial --run-id demo --rounds 8 "

@@ -56,8 +56,8 @@ constexpr Preset kPresets[] = {
        TakeLate(run, 0);
      }},
     // FedAsync (Xie 2019), polynomial discount 1/sqrt(1 + staleness). K sites that are as fast are
-    // K - 1 versions late, so that with 1/sqrt(K) their K contributions move the consensus as far as
-    // the mean of them would.
+    // K - 1 versions late, so that with 1/sqrt(K) their K contributions move the consensus as far
+    // as the mean of them would.
     {"delayed",
      [](RunManifest* run) {
        Scheme(run)->set_asynchrony("delayed");
@@ -80,7 +80,11 @@ constexpr Preset kPresets[] = {
        Scheme(run)->set_pull(0.5);
        Scheme(run)->set_alpha(0);
      }},
-    {"proximal", [](RunManifest* run) { Scheme(run)->set_pull(0.5); }},
+    {"proximal",  // coordinator/COMPARISON.md says why
+     [](RunManifest* run) {
+       Scheme(run)->set_pull(0.5);
+       SetOuter(run, 1.5, 0);
+     }},
 };
 
 }  // namespace

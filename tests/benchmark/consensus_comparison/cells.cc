@@ -52,7 +52,7 @@ constexpr CellEntry kCells[] = {
     {"admm-h50", "presets", kFed, "admm", 50},
     {"proximal-h10", "presets", kFed, "proximal", 10},
     {"proximal-h50", "presets", kFed, "proximal", 50},
-    // fedavg is the pull 0, fedprox 0.2, proximal 0.5.
+    // fedavg is the pull 0, fedprox 0.2, proximal 0.5, all with the mean as outer step.
     {"proximal-h10-pull0.7", "pulls", kFed, "proximal", 10, "consensus { pull: 0.7 }"},
     {"proximal-h10-pull0.9", "pulls", kFed, "proximal", 10, "consensus { pull: 0.9 }"},
     {"proximal-h50-pull0.9", "pulls", kFed, "proximal", 50, "consensus { pull: 0.9 }"},
@@ -174,6 +174,11 @@ absl::StatusOr<RunManifest> ManifestOf(const Cell& cell, const Setting& setting,
   manifest.mutable_rounds()->set_sites_to_start(sites);  // presets count them
   absl::Status status = ApplyPreset(cell.preset, &manifest);
   if (!status.ok()) return status;
+  if (manifest.consensus().preset() == "proximal") {
+    // What the preset's values are chosen from, and what its cells stay when they change.
+    manifest.mutable_consensus()->set_pull(0.5);
+    manifest.mutable_consensus()->mutable_outer()->set_learning_rate(1);
+  }
   *manifest.mutable_training() = ComparisonTraining(setting, setting.steps);
   manifest.mutable_encodings()->set_up(cell.encoding);
   manifest.mutable_encodings()->set_down(cell.encoding);
