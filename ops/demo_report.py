@@ -84,8 +84,8 @@ def table(summary, answers):
     left = ", ".join(f"{site} {count:,}" for site, count in summary["bytes_left"].items())
     parts += ["", f"Bytes that left each site over {summary['rounds']} rounds, by its ledger: {left}."]
     waits = ", ".join(f"{site} {100 * share:.0f} %" for site, share in summary["not_computing"].items())
-    parts += [f"Of its time a site was not computing, because it had no order: {waits}. Here sites wait for each other's turn at "
-              f"the cores, which sites with cores of their own do not."]
+    parts += [f"Share of its time in which a site had no order to compute: {waits}.",
+              "(Here a site waits while others have their turn at the cores; sites with cores of their own do not.)"]
     return "\n".join(parts)
 
 
