@@ -135,8 +135,7 @@ void SimulatedCoordinator::On(int site, const PushCall& call, const Respond& res
     if (known->has_refusal()) return RefusePush(site, call, known->refusal(), respond);
     return AnswerPush(call, *known, respond);
   }
-  const bool open = contribution.round() == machine_->state().current().round();
-  if (world_->mutation.checks_contributions || !open) {
+  if (world_->mutation.checks_contributions) {
     refusal =
         CheckContribution(manifest(), machine_->state(), shape_, SiteName(site), contribution);
   }

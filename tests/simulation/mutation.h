@@ -24,7 +24,7 @@ struct Mutation {
   Sync commit_sync = Sync::kYes;
   bool effects_before_commit = false;
   bool looks_for_receipts = true;    // before a contribution is taken
-  bool checks_contributions = true;  // to the open round, by admission and by what is stored
+  bool checks_contributions = true;  // by admission and by what is stored
   bool checks_bytes = true;          // finite, norm
   bool changes_momentum_in_place = false;
   // True: the event does not reach the machine.

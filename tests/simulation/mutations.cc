@@ -125,7 +125,8 @@ std::vector<Mutation> MakeRestartMutations() {
   return all;
 }
 
-// Of who is left out of a round, rounds without a barrier, fragments, and what a contribution leaves behind at its site.
+// Of who is left out of a round, rounds without a barrier, fragments, and what a contribution
+// leaves behind at its site.
 std::vector<Mutation> MakeSchemeMutations() {
   std::vector<Mutation> all;
   const auto add = [&all](std::string name, std::string what, std::string caught_by) -> Mutation& {

@@ -48,7 +48,7 @@ struct EncodedContribution {
   Digest blob{};
   // What the site holds next, if this contribution is included; none: as before.
   std::optional<Digest> residual;
-  std::optional<Digest> sent;   // sent + (decoded - z): what encoding lost is in the next change
+  std::optional<Digest> sent;  // sent + (decoded - z): what encoding lost is in the next change
   double primal_residual = 0;  // with_dual: ||x - z||
 };
 
