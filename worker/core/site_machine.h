@@ -176,7 +176,7 @@ inline uint64_t WorkOf(const RoundEvent& round) { return round.round() - round.r
 
 // The contribution to the present round, from what the state holds.
 FormContribution FormingOf(const GateState& state);
-// The contribution formed last is of the round's work: no other is formed of it.
+// The contribution formed last is of the round's work: another is formed of it only if it is lost.
 bool IsOfTheWorkAtHand(const GateState& state);
 // "contribution of round 3 counted 0.25 in round 3"; empty where nothing was decided yet.
 std::string OutcomeWords(const ContributionOutcome& outcome);

@@ -30,7 +30,7 @@ struct FormedContribution {
   std::string chunk_sha256s;     // 32 bytes a chunk, in order
   // What the site holds next if it is included; only where it was formed now.
   std::optional<Digest> residual, sent;
-  double primal_residual = 0;  // with_dual: ||x - z||; only where it was formed now
+  double primal_residual = 0;  // with_dual: ||x - z||
 };
 
 struct ContributionContext {
